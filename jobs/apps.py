@@ -1,0 +1,25 @@
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.db.models.signals import post_migrate
+
+
+class JobsConfig(AppConfig):
+    name = "jobs"
+    verbose_name = "Jobs"
+
+    def ready(self) -> None:
+        from jobs import checks  # noqa: F401  (registers the system checks)
+
+        post_migrate.connect(make_queues, sender=self)
+
+
+def make_queues(using: str, **kwargs: Any) -> None:
+    """A row for each queue of the settings; one that exists is the operators' and stays as it is."""
+    from jobs.models import Queue
+
+    Queue.objects.using(using).bulk_create(
+        [Queue(name=name, max_running=queue.get("max_running")) for name, queue in settings.JOBS_QUEUES.items()],
+        ignore_conflicts=True,
+    )

@@ -1,0 +1,99 @@
+"""batch_process: many items inside one job, some at a time, each once whatever happens to the worker."""
+
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import close_old_connections
+
+from jobs.context import JobContext
+from jobs.encoding import encode, storable
+from jobs.errors import JobError
+from jobs.models import BatchItem
+from jobs.sessions import fetch, side_session
+
+T = TypeVar("T")
+
+_RECORD = """
+INSERT INTO jobs_batchitem (job, key, result, error)
+SELECT %(job)s::uuid, key, result, error FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r(key text, result jsonb, error text)
+ON CONFLICT DO NOTHING
+"""
+
+
+@dataclass
+class BatchResult:
+    """What became of each item, by key."""
+
+    succeeded: dict[str, Any] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def batch_process(
+    items: Iterable[T], fn: Callable[[T], Any], *, job: JobContext, size: int = 50, key: Callable[[T], str] = str
+) -> BatchResult:
+    """Call `fn` for each item, `size` at a time in threads, and keep each outcome.
+
+    An item whose `key` was recorded by an earlier attempt of this job is not called again. An error of one item is
+    its own; Retry, Snooze and the other job errors end the batch, and the next attempt goes on where it stopped.
+    """
+    if size < 1:
+        raise ValueError("size: expected at least 1")
+    todo = {key(item): item for item in items}
+    total = len(todo)
+    outcome = BatchResult()
+    for name, result, error in BatchItem.objects.filter(job=job.id).values_list("key", "result", "error"):
+        if todo.pop(name, None) is not None:
+            _keep(outcome, name, result, error)
+    waiting = iter(todo.items())
+    running: dict[Future[Any], str] = {}
+    pool = ThreadPoolExecutor(max_workers=min(size, max(1, len(todo))), thread_name_prefix="batch")
+    try:
+        while True:
+            while len(running) < size and (following := next(waiting, None)) is not None:
+                running[pool.submit(_call, fn, following[1])] = following[0]
+            if not running:
+                return outcome
+            ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
+            _record(job, outcome, {running.pop(future): future for future in ended})
+            job.progress(len(outcome.succeeded) + len(outcome.failed), total)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        _record(job, outcome, {name: future for future, name in running.items() if future.done() and not future.cancelled()})
+
+
+def _call(fn: Callable[[T], Any], item: T) -> Any:
+    close_old_connections()
+    try:
+        return fn(item)
+    finally:
+        close_old_connections()
+
+
+def _record(job: JobContext, outcome: BatchResult, ended: dict[str, "Future[Any]"]) -> None:
+    rows = []
+    stop: BaseException | None = None
+    for name, future in ended.items():
+        error = future.exception()
+        if isinstance(error, JobError):
+            stop = error
+            continue
+        result = None if error else json.loads(encode(future.result(), settings.JOBS_MAX_PAYLOAD))
+        told = storable(f"{type(error).__name__}: {error}") if error else ""
+        _keep(outcome, name, result, told)
+        rows.append({"key": name, "result": result, "error": told})
+    if rows:
+        with side_session():
+            fetch(_RECORD, {"job": job.id, "rows": json.dumps(rows)})
+    if stop is not None:
+        raise stop
+
+
+def _keep(outcome: BatchResult, name: str, result: Any, error: str) -> None:
+    if error:
+        outcome.failed[name] = error
+    else:
+        outcome.succeeded[name] = result

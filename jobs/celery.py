@@ -1,0 +1,166 @@
+"""Celery, made to put rows where it would send messages: the application class, canvas and database fixup.
+
+Four seams of Celery are used here, each with a test that fails when a release moves it: `send_task`,
+`apply_async` of group, chain and chord, `celery.canvas.uuid`, and the Django fixup's receivers.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import celery.canvas
+from celery import Celery, Signature, signals
+from celery.canvas import _chain, _chord, group
+from celery.fixups.django import DjangoFixup, DjangoWorkerFixup
+from celery.utils.functional import maybe_list
+from django.conf import settings
+from django.db import close_old_connections, reset_queries
+from kombu import Queue
+
+from jobs.ids import new_task_id
+
+
+class JobsCelery(Celery):
+    """A Celery application whose every task is a job."""
+
+    def __init__(self, main: str, **options: Any) -> None:
+        super().__init__(main, task_cls="jobs.processor:Processor", fixups={"jobs.celery:fixup"}, **options)
+
+    def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """A job by the name of its type."""
+        from jobs.processor import get_processor  # processors are declared on this application
+
+        for sent_only in ("result_cls", "task_type"):
+            options.pop(sent_only, None)
+        return get_processor(name).apply_async(args, kwargs, **options)
+
+
+def queues() -> list[Queue]:
+    """Celery's view of the queues in `JOBS_QUEUES`."""
+    return [Queue(name, routing_key=name) for name in settings.JOBS_QUEUES]
+
+
+# --- canvas ---------------------------------------------------------------------------------------------------
+
+SCHEDULING = ("countdown", "eta", "delay", "scheduled_at", "task_id")  # options of a canvas that are its first steps'
+
+
+def dispatch(signature: Signature, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Any:
+    """Insert the first jobs of a chain, group or chord, with all that follows in their rows, in one statement."""
+    from jobs import lifecycle
+    from jobs.canvas import Planner
+    from jobs.processor import current_job, resolve_step
+
+    options = {**signature.options, **options}
+    kwargs = dict(kwargs or {})
+    mine = signature.clone()
+    mine.options = {}
+    if isinstance(mine, _chord) and (body := kwargs.pop("body", None)) is not None:
+        mine.body = body.clone()
+    _spread(mine, {k: v for k, v in options.items() if k not in SCHEDULING}, heads_only=False)
+    _spread(mine, {k: v for k, v in options.items() if k in SCHEDULING and k != "task_id"}, heads_only=True)
+    _give(mine, tuple(args or ()), kwargs)
+    result = mine.freeze(options.get("task_id"))
+    steps = Planner(signature.app, resolve_step).plan(mine, [], takes=False)
+    lifecycle.enqueue([lifecycle.job_of(step, current_job(), step["payload"]) for step in steps])
+    return result
+
+
+def _give(signature: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Hand a canvas's arguments to its first tasks."""
+    if not args and not kwargs:
+        return
+    heads = _heads(signature)
+    if heads is None:
+        if not signature.immutable:
+            signature["args"] = args + tuple(signature.args)
+            signature["kwargs"] = {**signature.kwargs, **kwargs}
+        return
+    for head in heads:
+        _give(head, args, kwargs)
+
+
+def _heads(signature: Signature) -> list[Signature] | None:
+    """The signatures that start first; None for a single task."""
+    if isinstance(signature, _chain):
+        return list(signature.tasks[:1])
+    if isinstance(signature, _chord):
+        return list(getattr(signature.tasks, "tasks", signature.tasks))
+    return list(signature.tasks) if isinstance(signature, group) else None
+
+
+def _spread(signature: Signature, options: Mapping[str, Any], *, heads_only: bool) -> None:
+    """Apply a canvas's options: callbacks to its end, error callbacks and the rest to each of its tasks."""
+    if not options:
+        return
+    inner = _heads(signature)
+    if inner is None:
+        for link in maybe_list(options.get("link")) or ():
+            signature.link(link)
+        for link in maybe_list(options.get("link_error")) or ():
+            signature.link_error(link)
+        signature.options.update({k: v for k, v in options.items() if k not in ("link", "link_error")})
+        return
+    if not heads_only and isinstance(signature, _chain):
+        without_link = {k: v for k, v in options.items() if k != "link"}
+        for task in signature.tasks[:-1]:
+            _spread(task, without_link, heads_only=False)
+        inner = list(signature.tasks[-1:])
+    if not heads_only and isinstance(signature, _chord):
+        _spread(signature.body, options, heads_only=False)
+        options = {k: v for k, v in options.items() if k not in ("link", "link_error")}
+    for task in inner:
+        _spread(task, options, heads_only=heads_only)
+
+
+def _tracked(cls: type[Signature]) -> None:
+    original = cls.apply_async
+
+    def apply_async(self: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        if not isinstance(self.app, JobsCelery) or self.app.conf.task_always_eager:
+            return original(self, args, kwargs, **options)
+        return dispatch(self, args, kwargs, options)
+
+    cls.apply_async = apply_async
+
+
+for canvas_class in (_chain, _chord, group):
+    _tracked(canvas_class)
+celery.canvas.uuid = new_task_id
+
+
+# --- database connections ---------------------------------------------------------------------------------------
+
+
+class WorkerFixup(DjangoWorkerFixup):
+    """Connections live as Django's settings say; Celery's own would open one for each task."""
+
+    def on_task_prerun(self, sender: Any, **kwargs: Any) -> None:
+        if not sender.request.is_eager:
+            reset_queries()
+            close_old_connections()
+
+    def on_task_postrun(self, sender: Any, **kwargs: Any) -> None:
+        if not sender.request.is_eager:
+            close_old_connections()
+            self.close_cache()
+
+
+class Fixup(DjangoFixup):
+    @property
+    def worker_fixup(self) -> WorkerFixup:
+        if self._worker_fixup is None:  # not before the application is configured
+            self._worker_fixup = WorkerFixup(self.app)
+        return self._worker_fixup
+
+
+def fixup(app: Celery) -> Fixup:
+    """Named by `JobsCelery`; runs before tasks are loaded."""
+    installed: Fixup = Fixup(app).install()
+    return installed
+
+
+@signals.worker_init.connect
+def without_event_loop(sender: Any, **kwargs: Any) -> None:
+    """Every pool then has threads of its own, and the broker connection concerns Celery's control only."""
+    if isinstance(sender.app, JobsCelery):
+        sender.use_eventloop = False

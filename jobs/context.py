@@ -1,0 +1,69 @@
+"""JobContext: what a running job knows and may do besides its work."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError
+
+from jobs import lifecycle
+from jobs.errors import JobError
+from jobs.sessions import side_session
+
+if TYPE_CHECKING:
+    from jobs.lifecycle import Enqueued
+    from jobs.processor import Payload, Processor
+
+log = logging.getLogger("jobs.job")
+
+PROGRESS_INTERVAL = 2.0  # seconds between two writes of one run's progress
+
+# Runs of this process that must stop, and with what: set by the worker, read by `check`.
+stop_requests: dict[tuple[UUID, int], JobError] = {}
+
+
+class JobContext:
+    """The run of a job, handed to its processor."""
+
+    def __init__(self, id: UUID, run: int, attempt: int, max_attempts: int) -> None:  # noqa: A002 (the row's word)
+        self.id = id
+        self.run = run
+        self.attempt = attempt  # from 1
+        self.max_attempts = max_attempts
+        self.log = logging.LoggerAdapter(log, {"job_id": str(id), "attempt": attempt})
+        self.latest: dict[str, Any] | None = None
+        self._written = 0.0
+
+    def check(self) -> None:
+        """Stop here if the job was cancelled, ran out of time or was given to another worker."""
+        if (stop := stop_requests.get((self.id, self.run))) is not None:
+            raise stop
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Say how far the work is; also a `check`. Written at most every 2 s, and once more at the end."""
+        self.check()
+        percent = None if not total else max(0, min(100, round(100 * done / total)))
+        self.latest = {"run": self.run, "done": done, "total": total, "percent": percent, "note": note[:500]}
+        now = time.monotonic()
+        if now - self._written >= PROGRESS_INTERVAL:
+            self._written = now
+            self._write(self.latest)
+
+    def _write(self, progress: dict[str, Any]) -> None:
+        # Beside the author's transaction: it must be seen now, and stay if that one is rolled back.
+        try:
+            with side_session():
+                lifecycle.record_progress(self.id, self.run, json.dumps(progress))
+        except (DatabaseError, InterfaceError) as error:
+            self.log.warning("progress not written: %s", error)
+
+    def enqueue_child(
+        self, processor: "str | Processor", payload: "Payload | Mapping[str, Any] | None" = None, **options: Any
+    ) -> "Enqueued":
+        """Enqueue a job whose `parent` is this one."""
+        from jobs.processor import enqueue  # the processor that runs with this context imports it
+
+        return enqueue(processor, payload, parent=self.id, **options)

@@ -1,0 +1,35 @@
+"""JSON as Postgres stores it: what `json` accepts and jsonb refuses is told here, before any statement."""
+
+import json
+import re
+from typing import Any
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def encode(value: Any, limit: int) -> str:
+    """`value` as JSON text of at most `limit` bytes. Raises ValueError saying what is wrong with it."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode())
+    except TypeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    except UnicodeEncodeError:
+        raise ValueError("not JSON: a lone surrogate in a string") from None
+    except RecursionError:
+        raise ValueError("not JSON: nested too deeply") from None
+    except ValueError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if "\\u0000" in text and _NUL.search(text):
+        raise ValueError("not storable: a NUL character in a string")
+    if size > limit:
+        raise ValueError(f"too large: {size:,} bytes of JSON, the limit is {limit:,}")
+    return text
+
+
+def storable(text: str, limit: int = 100_000) -> str:
+    """`text` with what Postgres cannot store replaced, and its middle cut out above `limit` characters."""
+    if len(text) > limit:
+        text = f"{text[: limit // 2]}\n… {len(text) - limit:,} characters …\n{text[-limit // 2 :]}"
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,109 @@
+"""What can go wrong with a job, and what an author may say about it.
+
+The docstring of an error is its message when none is given. `classification` says what follows:
+`retryable` another attempt, `permanent` none, and the others name a cause that the core knows.
+"""
+
+from datetime import timedelta
+from typing import ClassVar
+
+
+class JobError(Exception):
+    """Something is wrong with a job."""
+
+    classification: ClassVar[str] = "permanent"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (self.__doc__ or "").splitlines()[0])
+
+
+class UnknownProcessor(JobError):
+    """No processor is registered under this name."""
+
+
+class UnknownQueue(JobError, ValueError):
+    """No queue has this name."""
+
+
+class InvalidPayload(JobError, ValueError):
+    """The payload does not fit the processor's model.
+
+    `errors` is a list of `{"loc": [...], "msg": "..."}`, one for each wrong field.
+    """
+
+    def __init__(self, message: str = "", errors: list[dict[str, object]] | None = None) -> None:
+        super().__init__(message)
+        self.errors = errors or []
+
+
+class InvalidOption(JobError, ValueError):
+    """An option of a job is wrong: `field` names it."""
+
+    def __init__(self, message: str, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class InvalidCanvas(JobError, ValueError):
+    """The chain, group or chord cannot be run."""
+
+
+class InvalidResult(JobError):
+    """The result cannot be stored as JSON."""
+
+
+class Discard(JobError):
+    """The job can never succeed: no further attempt is made."""
+
+
+class Retry(JobError):
+    """This attempt failed; make another one after `after` (the processor's backoff when None)."""
+
+    classification = "retryable"
+
+    def __init__(self, message: str = "", *, after: timedelta | float | None = None) -> None:
+        super().__init__(message)
+        self.after = seconds(after)
+
+
+class RateLimited(Retry):
+    """The upstream asked us to slow down."""
+
+    classification = "rate-limited"
+
+
+class Snooze(JobError):
+    """Not yet: look again after `after`. Uses no attempt."""
+
+    classification = "retryable"
+
+    def __init__(self, message: str = "", *, after: timedelta | float) -> None:
+        super().__init__(message)
+        self.after: float = seconds(after) or 0.0
+
+
+class Cancelled(JobError):
+    """The job was cancelled while it ran."""
+
+    classification = "cancelled"
+
+
+class JobTimeout(JobError):
+    """The job ran longer than its timeout."""
+
+    classification = "timeout"
+
+
+class WorkerLost(JobError):
+    """The worker that ran the job is gone."""
+
+    classification = "worker-lost"
+
+
+class WrongState(JobError):
+    """The job is not in a state that allows this."""
+
+
+def seconds(delay: timedelta | float | None) -> float | None:
+    """A delay in seconds, whether it was given as a number or a timedelta."""
+    return delay.total_seconds() if isinstance(delay, timedelta) else delay

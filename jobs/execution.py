@@ -1,0 +1,151 @@
+"""One run of a job where its body runs: a pool's thread or child, or a test. From a claimed row to an `Outcome`.
+
+Everything that can go wrong with a job's code, its payload or its result ends here, as plain data: what leaves
+can always be stored, and always be sent through a pipe.
+"""
+
+import json
+import logging
+import time
+import traceback
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from billiard.einfo import ExceptionInfo
+from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from celery.exceptions import Retry as CeleryRetry
+from django.conf import settings
+from django.utils import timezone
+
+from jobs import lifecycle
+from jobs.context import JobContext
+from jobs.encoding import encode, storable
+from jobs.errors import Cancelled, InvalidResult, JobError, JobTimeout, Retry, Snooze
+from jobs.lifecycle import Claimed, Error, Outcome, Verb
+from jobs.payload import REDACTED, Backoff, secrets
+from jobs.processor import Processor
+
+log = logging.getLogger("jobs")
+
+
+def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
+    """Run the body under Celery's tracer and say what became of it. Never raises for what a job does."""
+    context = JobContext(job.id, job.run, job.attempt, job.max_attempts)
+    started = time.monotonic()
+    payload: Any = None
+    try:
+        payload = json.loads(job.payload)
+        if job.members is not None:
+            members = json.loads(job.members)
+            _take(payload, members["takes"], lifecycle.member_results(UUID(members["group"])))
+        args, kwargs = ([], payload) if task.payload_model else (payload["args"], payload["kwargs"])
+        traced = task.__trace__(str(job.id), args, kwargs, {**request, "job_context": context})
+        seconds = time.monotonic() - started
+        if traced.info is None:
+            outcome = Outcome(job.id, job.run, Verb.COMPLETE, result=_encode(traced.retval))
+        else:
+            outcome = _failed(task, job, traced.retval, payload)
+    except Exception as error:  # a payload that is not what was enqueued, a result that is not JSON
+        seconds = time.monotonic() - started
+        outcome = of_error(task, job, error, "".join(traceback.format_exception(error)), payload)
+    outcome.seconds = seconds
+    outcome.progress = json.dumps(context.latest) if context.latest else None
+    return outcome
+
+
+def _take(payload: Any, takes: str, value: Any) -> None:
+    if takes == "":
+        payload["args"].insert(0, value)
+    else:
+        payload[takes] = value
+
+
+def _encode(result: Any) -> str:
+    try:
+        return encode(result, settings.JOBS_MAX_PAYLOAD)
+    except ValueError as error:
+        raise InvalidResult(f"the result is {error}") from None
+
+
+def _failed(task: Processor, job: Claimed, info: ExceptionInfo, payload: Any) -> Outcome:
+    error = info.exception
+    error = getattr(error, "exc", error) if not isinstance(error, CeleryRetry) else error
+    return of_error(task, job, error, str(info.traceback), payload)
+
+
+def of_error(task: Processor, job: Claimed, error: BaseException, trace: str, payload: Any) -> Outcome:
+    """What an exception means for the job: the one place where errors become verbs."""
+    verb, delay, shown = _verdict(task, job, error)
+    if verb in (Verb.SNOOZE, Verb.CANCEL, Verb.GIVE_BACK):
+        return Outcome(job.id, job.run, verb, delay=delay)
+    hide = secrets(task.payload_model, payload) if task.payload_model and payload is not None else set()
+    return Outcome(
+        job.id,
+        job.run,
+        verb,
+        delay=delay,
+        error=Error(type(shown).__name__, _told(str(shown), hide), _told(trace, hide), _classification(shown, verb)),
+    )
+
+
+def _told(text: str, hide: set[str]) -> str:
+    for secret in sorted(hide, key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return storable(text)
+
+
+def _verdict(task: Processor, job: Claimed, error: BaseException) -> tuple[Verb, float, BaseException]:
+    """Verb, delay in seconds, and the error to show."""
+    match error:
+        case CeleryRetry():
+            return Verb.RETRY, _seconds(error.when), error.exc or error
+        case Snooze():
+            return Verb.SNOOZE, error.after, error
+        case Cancelled():
+            return Verb.CANCEL, 0.0, error
+        case Ignore():
+            return Verb.CANCEL, 0.0, error
+        case Reject():
+            return (Verb.GIVE_BACK if error.requeue else Verb.FAIL), 0.0, error
+        case Retry() if error.after is not None:
+            return Verb.RETRY, error.after, error
+        case Retry() | JobTimeout() | SoftTimeLimitExceeded():
+            return _another(task), _backoff(task, job, error), error
+        case JobError():
+            return Verb.FAIL, 0.0, error
+        case _ if task.payload_model is None:  # a plain task asks for its retries itself
+            return Verb.FAIL, 0.0, error
+        case _:
+            return Verb.RETRY, _backoff(task, job, error), error
+
+
+def _another(task: Processor) -> Verb:
+    return Verb.RETRY if task.payload_model is not None else Verb.FAIL
+
+
+def _backoff(task: Processor, job: Claimed, error: BaseException) -> float:
+    own = Backoff(**json.loads(job.backoff)) if job.backoff else task.backoff
+    if isinstance(own, Backoff):
+        return own.delay(job.attempt)
+    try:
+        return max(0.0, float(own(job.attempt, error)))
+    except Exception:
+        log.exception("the backoff of %s failed: using the default", task.name)
+        return Backoff().delay(job.attempt)
+
+
+def _seconds(when: Any) -> float:
+    """Celery's `when`: seconds, or a time."""
+    if isinstance(when, datetime):
+        aware = timezone.make_aware(when) if timezone.is_naive(when) else when
+        return max(0.0, (aware - timezone.now()).total_seconds())
+    return max(0.0, float(when or 0))
+
+
+def _classification(error: BaseException, verb: Verb) -> str:
+    if isinstance(error, JobError):
+        return error.classification
+    if isinstance(error, SoftTimeLimitExceeded):
+        return JobTimeout.classification
+    return "permanent" if verb is Verb.FAIL else "retryable"

@@ -1,0 +1,192 @@
+"""cancel, retry, rerun, set_priority, expire, prune: what people and sweeps do to jobs that no worker reports on."""
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import transaction
+
+from jobs import broker
+from jobs.lifecycle.enqueueing import NewJob, enqueue
+from jobs.lifecycle.successors import Ended, follow
+from jobs.models import TERMINAL, Job, Status
+from jobs.sessions import fetch
+
+_EVENTS = """
+INSERT INTO jobs_event (job_id, kind, actor, reason, before, after)
+SELECT job_id, %(kind)s, %(actor)s, %(reason)s, before, after
+FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r(job_id uuid, before jsonb, after jsonb)
+"""
+
+
+def _record(kind: str, actor: str, reason: str, changes: Mapping[UUID, tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    rows = [{"job_id": str(job), "before": before, "after": after} for job, (before, after) in changes.items()]
+    if rows:
+        fetch(_EVENTS, {"kind": kind, "actor": actor, "reason": reason, "rows": json.dumps(rows)})
+
+
+_CANCEL_WAITING = """
+UPDATE jobs_job j SET status = 'cancelled', finished_at = now(), cancel_requested_at = now()
+FROM (SELECT id, status FROM jobs_job WHERE id = ANY(%(ids)s::uuid[]) AND status IN ('scheduled', 'pending')
+      ORDER BY id FOR NO KEY UPDATE) AS old
+WHERE j.id = old.id AND j.id = ANY(%(ids)s::uuid[])
+RETURNING j.id, old.status, j.canvas::text
+"""
+_ASK_RUNNING = """
+UPDATE jobs_job SET cancel_requested_at = coalesce(cancel_requested_at, now())
+WHERE id = ANY(%(ids)s::uuid[]) AND status || '' = 'processing'
+RETURNING id, run, worker
+"""
+
+
+def cancel(ids: Collection[UUID], *, actor: str, reason: str = "", kind: str = "cancelled") -> dict[UUID, Status]:
+    """Cancel waiting jobs at once, ask for the end of running ones.
+
+    Returns the new status of each: `cancelled`, or `processing` where it was asked. Terminal and unknown ids are missing.
+    """
+    with transaction.atomic():
+        waiting = fetch(_CANCEL_WAITING, {"ids": list(ids)})
+        _record(kind, actor, reason, {job: ({"status": before}, {"status": "cancelled"}) for job, before, _ in waiting})
+        follow([Ended(job, Status.CANCELLED, canvas, None, None) for job, _, canvas in waiting if canvas is not None])
+        running = fetch(_ASK_RUNNING, {"ids": list(ids)})
+        _record("cancel requested", actor, reason, {job: ({"status": "processing"}, {"run": run}) for job, run, _ in running})
+        if running:
+            stop = [(worker, str(job), run) for job, run, worker in running]
+            transaction.on_commit(lambda: broker.ask_to_stop(stop), robust=True)
+    answer = {job: Status.CANCELLED for job, _, _ in waiting}
+    return answer | {job: Status.PROCESSING for job, _, _ in running}
+
+
+class Retried(NamedTuple):
+    """`skipped` says of each job why it was not retried."""
+
+    retried: list[UUID]
+    skipped: dict[UUID, str]
+
+
+# A key that is active again, or that a newer job of the same set has, stays with its owner.
+_RETRY = """
+UPDATE jobs_job j SET status = 'pending', attempt = 0, losses = 0, scheduled_at = now(), finished_at = NULL,
+    cancel_requested_at = NULL, expires_at = NULL, result = NULL, progress = NULL
+FROM (SELECT id, status FROM (
+        SELECT id, status, row_number() OVER (PARTITION BY type, coalesce(unique_key, id::text) ORDER BY id DESC) AS place
+        FROM (SELECT * FROM jobs_job f WHERE id = ANY(%(ids)s::uuid[]) AND status IN ('failed', 'cancelled')
+              AND NOT (run = 0 AND status = 'failed')
+              AND NOT EXISTS (SELECT 1 FROM jobs_job a WHERE a.type = f.type AND a.unique_key = f.unique_key
+                              AND a.status IN ('scheduled', 'pending', 'processing'))
+              ORDER BY id FOR NO KEY UPDATE) AS f) AS ranked
+      WHERE place = 1) AS old
+WHERE j.id = old.id AND j.id = ANY(%(ids)s::uuid[])
+RETURNING j.id, old.status, j.queue
+"""
+
+
+def retry(ids: Collection[UUID], *, actor: str, reason: str = "") -> Retried:
+    """failed, cancelled → pending with all attempts anew. The job keeps its id, its run count and what follows it."""
+    with transaction.atomic():
+        rows = fetch(_RETRY, {"ids": list(ids)})
+        _record("retried", actor, reason, {job: ({"status": before}, {"status": "pending"}) for job, before, _ in rows})
+        if rows:
+            queues = [queue for _, _, queue in rows]
+            transaction.on_commit(lambda: broker.wake(queues), robust=True)
+        retried = [job for job, _, _ in rows]
+        left = Job.objects.in_bulk(set(ids) - set(retried))
+        skipped = {job: _why_not(left.get(job)) for job in ids if job not in set(retried)}
+    return Retried(retried, skipped)
+
+
+def _why_not(job: Job | None) -> str:
+    if job is None:
+        return "no such job"
+    if job.status not in (Status.FAILED, Status.CANCELLED):
+        return f"it is {job.status}"
+    if job.run == 0 and job.status == Status.FAILED:
+        return "it never ran: retry the job before it"
+    return f"another job has its unique key {job.unique_key!r}"
+
+
+def rerun(ids: Collection[UUID], *, actor: str, payload: str | None = None) -> dict[UUID, UUID]:
+    """A new job like each of these terminal ones, whose `parent` it is. What followed the old one does not follow it.
+
+    `payload` (JSON) replaces the old one. Returns old id → new id.
+    """
+    with transaction.atomic():
+        jobs = Job.objects.filter(id__in=ids, status__in=TERMINAL).order_by("id")
+        copies = {job.id: _copy(job, actor, payload) for job in jobs}
+        created = {job.id for job in enqueue(list(copies.values())) if job.created}
+        made = {old: copy.id for old, copy in copies.items() if copy.id in created}
+        _record("re-run", actor, "", {old: ({}, {"job": str(new)}) for old, new in made.items()})
+    return made
+
+
+def _copy(job: Job, actor: str, payload: str | None) -> NewJob:
+    return NewJob(
+        type=job.type,
+        payload=payload if payload is not None else json.dumps(job.payload),
+        queue=job.queue,
+        priority=job.priority,
+        max_attempts=job.max_attempts,
+        timeout=job.timeout,
+        backoff=job.backoff,
+        unique_key=job.unique_key,
+        created_by=actor,
+        tags=job.tags,
+        parent=job.id,
+    )
+
+
+_SET_PRIORITY = """
+UPDATE jobs_job j SET priority = %(priority)s
+FROM (SELECT id, priority FROM jobs_job WHERE id = ANY(%(ids)s::uuid[]) AND status IN ('scheduled', 'pending')
+      ORDER BY id FOR NO KEY UPDATE) AS old
+WHERE j.id = old.id AND j.id = ANY(%(ids)s::uuid[])
+RETURNING j.id, old.priority
+"""
+
+
+def set_priority(ids: Collection[UUID], priority: int, *, actor: str) -> list[UUID]:
+    """Change the priority (1–10) of waiting jobs. Returns those changed."""
+    with transaction.atomic():
+        rows = fetch(_SET_PRIORITY, {"ids": list(ids), "priority": priority})
+        _record("priority", actor, "", {job: ({"priority": before}, {"priority": priority}) for job, before in rows})
+    return [job for job, _ in rows]
+
+
+def expire(limit: int = 1000) -> int:
+    """Cancel waiting jobs that must not start any more."""
+    ids = list(Job.objects.expired().order_by("expires_at").values_list("id", flat=True)[:limit])
+    return len(cancel(ids, actor="upkeep", reason="expired before it started", kind="expired")) if ids else 0
+
+
+_PRUNE = """
+WITH old AS (
+    SELECT id FROM jobs_job j WHERE status = %(status)s AND finished_at < now() - %(age)s * interval '1 second'
+    AND NOT EXISTS (SELECT 1 FROM jobs_chord c WHERE c.id = j."group")
+    {types} ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
+failures AS (DELETE FROM jobs_failure WHERE job_id IN (SELECT id FROM old)),
+events AS (DELETE FROM jobs_event WHERE job_id IN (SELECT id FROM old)),
+items AS (DELETE FROM jobs_batchitem WHERE job IN (SELECT id FROM old))
+DELETE FROM jobs_job WHERE id = ANY(ARRAY(SELECT id FROM old)) RETURNING 1
+"""
+# Members stay until the body, which reads their results, has ended too.
+_PRUNE_CHORDS = """
+DELETE FROM jobs_chord c WHERE created_at < now() - %(age)s * interval '1 second'
+AND NOT EXISTS (SELECT 1 FROM jobs_job j WHERE j."group" = c.id AND j.status IN ('scheduled', 'pending', 'processing'))
+AND NOT EXISTS (SELECT 1 FROM jobs_job j, jsonb_array_elements(c.body) AS step
+                WHERE j.id = (step ->> 'id')::uuid AND j.status IN ('scheduled', 'pending', 'processing'))
+AND (fired_at IS NOT NULL OR created_at < now() - %(open_age)s * interval '1 second')
+RETURNING 1
+"""
+
+
+def prune(status: Status, age: float, limit: int, *, of_type: str | None = None, but_types: Collection[str] = ()) -> int:
+    """Delete up to `limit` jobs that ended in `status` more than `age` seconds ago, with their failures and events."""
+    types = "AND type = %(type)s" if of_type is not None else "AND NOT type = ANY(%(but)s::text[])"
+    parameters = {"status": status.value, "age": age, "limit": limit, "type": of_type, "but": list(but_types)}
+    return len(fetch(_PRUNE.format(types=types), parameters))
+
+
+def prune_chords(age: float, open_age: float) -> int:
+    """Delete chords whose body has ended, and those that nobody completed in `open_age` seconds: their members may then be pruned."""
+    return len(fetch(_PRUNE_CHORDS, {"age": age, "open_age": open_age}))

@@ -1,0 +1,145 @@
+"""enqueue: rows for new jobs, in the caller's transaction."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import transaction
+
+from jobs import broker
+from jobs.ids import new_id
+from jobs.models import ACTIVE, Job, Status
+from jobs.sessions import fetch
+
+
+@dataclass(slots=True)
+class NewJob:
+    """A job to be inserted. Everything is resolved and validated: see `jobs.processor`."""
+
+    type: str
+    payload: str  # JSON
+    queue: str
+    priority: int
+    max_attempts: int
+    timeout: float  # seconds
+    attempt: int = 0  # attempts used before (Celery's `retries`)
+    id: UUID = field(default_factory=new_id)
+    backoff: dict[str, Any] | None = None
+    delay: float | None = None  # seconds from now; else `scheduled_at`; else at once
+    scheduled_at: datetime | str | None = None
+    expires_in: float | None = None  # seconds from now; else `expires_at`
+    expires_at: datetime | str | None = None
+    unique_key: str | None = None
+    created_by: str = ""
+    tags: Sequence[str] = ()
+    schedule: str | None = None
+    parent: UUID | None = None
+    group: UUID | None = None
+    canvas: dict[str, Any] | None = None
+
+
+class Enqueued(NamedTuple):
+    """A job that waits. `created` is False when a unique key, or the id, found this one instead."""
+
+    id: UUID
+    status: str
+    created: bool
+
+
+_COLUMNS = """id uuid, type text, payload text, queue text, priority int, attempt int, max_attempts int, timeout float8,
+    backoff jsonb, delay float8, scheduled_at timestamptz, expires_in float8, expires_at timestamptz,
+    unique_key text, created_by text, tags jsonb, schedule text, parent uuid, "group" uuid, canvas jsonb"""
+
+# One statement for one job and for ten thousand. %(ended)s: steps that will never run, because the job before them failed.
+_INSERT = f"""
+INSERT INTO jobs_job (id, type, payload, queue, priority, status, attempt, max_attempts, timeout, backoff, scheduled_at,
+    expires_at, finished_at, unique_key, created_by, tags, schedule, parent, "group", canvas)
+SELECT id, type, payload::jsonb, queue, priority,
+    CASE WHEN %(ended)s THEN 'failed' WHEN due > now() THEN 'scheduled' ELSE 'pending' END,
+    attempt, max_attempts, timeout, backoff, due, coalesce(expires_at, now() + expires_in * interval '1 second'),
+    CASE WHEN %(ended)s THEN now() END, unique_key, created_by,
+    ARRAY(SELECT jsonb_array_elements_text(tags)), schedule, parent, "group", canvas
+FROM (SELECT *, coalesce(scheduled_at, now() + coalesce(delay, 0) * interval '1 second') AS due
+      FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r({_COLUMNS})) AS r
+"""  # noqa: S608
+_ENQUEUE = _INSERT + "ON CONFLICT DO NOTHING RETURNING id, status, queue"
+# A step that was put down as failed when the job before it failed comes back when that one is run again.
+_REVIVE = (
+    _INSERT
+    + """ON CONFLICT (id) DO UPDATE SET status = excluded.status, payload = excluded.payload, finished_at = NULL,
+    scheduled_at = excluded.scheduled_at, expires_at = excluded.expires_at
+WHERE jobs_job.run = 0 AND jobs_job.status = 'failed' RETURNING id, status, queue"""
+)
+
+
+def enqueue(jobs: Sequence[NewJob]) -> list[Enqueued]:
+    """Insert jobs, all or none, and wake their queues on commit.
+
+    A job whose id exists, or whose unique key is active, is not inserted: its `Enqueued` names the existing one.
+    """
+    inserted = insert(jobs, _ENQUEUE)
+    answers = [Enqueued(job.id, inserted[job.id], True) if job.id in inserted else _existing(job) for job in jobs]
+    return answers
+
+
+def _existing(job: NewJob) -> Enqueued:
+    # The winner may have ended between our INSERT and this look: then the key is free, so try again.
+    for _ in range(3):
+        found = Job.objects.filter(id=job.id).values_list("id", "status").first()
+        if found is None and job.unique_key is not None:
+            same_key = Job.objects.filter(type=job.type, unique_key=job.unique_key, status__in=ACTIVE)
+            found = same_key.values_list("id", "status").first()
+        if found is not None:
+            return Enqueued(found[0], found[1], False)
+        inserted = insert([job], _ENQUEUE)
+        if job.id in inserted:
+            return Enqueued(job.id, inserted[job.id], True)
+    raise RuntimeError(f"the unique key {job.unique_key!r} of {job.type} was taken and freed three times in a row")
+
+
+def insert_steps(jobs: Sequence[NewJob]) -> dict[UUID, str]:
+    """Insert successors, or revive those that failed unrun. Returns id → status of those that now wait."""
+    return insert(jobs, _REVIVE)
+
+
+def insert_failed_steps(jobs: Sequence[NewJob]) -> dict[UUID, str]:
+    """Insert successors that will not run as failed. Returns those that were not there yet."""
+    return insert(jobs, _ENQUEUE, ended=True)
+
+
+def insert(jobs: Sequence[NewJob], statement: str, *, ended: bool = False) -> dict[UUID, str]:
+    if not jobs:
+        return {}
+    rows = fetch(statement, {"rows": json.dumps([_record(job) for job in jobs], default=str), "ended": ended})
+    if not ended and rows:
+        transaction.on_commit(partial(broker.wake, {queue for _, _, queue in rows}), robust=True)
+    return {job_id: Status(status) for job_id, status, _ in rows}
+
+
+def _record(job: NewJob) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "type": job.type,
+        "payload": job.payload,
+        "queue": job.queue,
+        "priority": job.priority,
+        "attempt": job.attempt,
+        "max_attempts": job.max_attempts,
+        "timeout": job.timeout,
+        "backoff": job.backoff,
+        "delay": job.delay,
+        "scheduled_at": job.scheduled_at,
+        "expires_in": job.expires_in,
+        "expires_at": job.expires_at,
+        "unique_key": job.unique_key,
+        "created_by": job.created_by,
+        "tags": list(job.tags),
+        "schedule": job.schedule,
+        "parent": job.parent,
+        "group": job.group,
+        "canvas": job.canvas,
+    }

@@ -1,0 +1,152 @@
+"""Celery's result backend over Job rows: AsyncResult and GroupResult read what the feed wrote.
+
+Built on django-celery-results, whose GroupResult keeps saved groups and whose table keeps the states of
+what is not a job. For a job nothing is written here.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+from uuid import UUID
+
+from celery import states
+from celery.exceptions import TaskRevokedError, TimeoutError
+from celery.utils.serialization import create_exception_cls
+from django.db import DatabaseError, InterfaceError, connection
+from django_celery_results.backends import DatabaseBackend
+
+from jobs.models import TERMINAL, Failure, Job, Status
+
+POLL = 0.2  # seconds between two looks at rows that somebody waits for
+
+
+class JobFailed(Exception):
+    """A job failed with an error whose class is not known here."""
+
+
+class JobBackend(DatabaseBackend):
+    """Reads rows. Shapes are Celery's: `{"status", "result", "traceback", "children", "date_done", "task_id"}`."""
+
+    supports_native_join = True
+    subpolling_interval = POLL
+
+    def exception_safe_to_retry(self, exc: Exception) -> bool:
+        """A lost connection: drop it, and read again."""
+        if isinstance(exc, DatabaseError | InterfaceError):
+            connection.close()
+            return True
+        return False
+
+    def store_result(self, task_id: str, result: Any, state: str, **kwargs: Any) -> Any:
+        """Nothing, for a job: the worker's parent wrote its outcome."""
+        return result
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
+        """Nothing: chords are closed in the transaction that ends their last member."""
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        (meta,) = self._metas([task_id])
+        return meta
+
+    def _metas(self, task_ids: Iterable[str]) -> list[dict[str, Any]]:
+        wanted = {task_id: _uuid(task_id) for task_id in task_ids}
+        rows = Job.objects.in_bulk([job for job in wanted.values() if job])
+        failed = [job.id for job in rows.values() if job.status in (Status.FAILED, Status.SCHEDULED)]
+        failures = {f.job_id: f for f in Failure.objects.filter(job__in=failed).order_by("run")}
+        return [_meta(task_id, rows.get(job) if job else None, failures.get(job)) for task_id, job in wanted.items()]
+
+    def get_many(
+        self,
+        task_ids: Iterable[str],
+        timeout: float | None = None,
+        interval: float = POLL,
+        no_ack: bool = True,
+        on_message: Any = None,
+        on_interval: Any = None,
+        max_iterations: int | None = None,
+        READY_STATES: frozenset[str] = states.READY_STATES,  # noqa: N803 (Celery's name)
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(id, meta) of each as it ends: one query for all that are left, each `interval` seconds."""
+        left = {str(getattr(task, "id", task)) for task in task_ids}
+        end = None if timeout is None else time.monotonic() + timeout
+        while left:
+            for meta in self._metas(sorted(left)):
+                if meta["status"] in READY_STATES:
+                    left.discard(meta["task_id"])
+                    if on_message is not None:
+                        on_message(meta)
+                    yield meta["task_id"], meta
+            if left:
+                if end is not None and time.monotonic() >= end:
+                    raise TimeoutError(f"{len(left)} jobs have not ended")
+                if on_interval:
+                    on_interval()
+                time.sleep(interval)
+
+    def _forget(self, task_id: str) -> None:
+        """Delete the row of a job that has ended; one that is active stays."""
+        Job.objects.filter(id=_uuid(task_id), status__in=TERMINAL).delete()
+
+    def cleanup(self) -> None:
+        """Nothing: retention is upkeep's."""
+
+
+def _uuid(task_id: str) -> UUID | None:
+    try:
+        return UUID(str(task_id))
+    except ValueError:
+        return None
+
+
+def _meta(task_id: str, job: Job | None, failure: Failure | None) -> dict[str, Any]:
+    if job is None:
+        return {"task_id": task_id, "status": states.PENDING, "result": None, "traceback": None, "children": []}
+    state = _state(job, failure)
+    result: Any = job.result
+    if state in states.EXCEPTION_STATES or state == states.RETRY:
+        result = _exception(state, failure)
+    return {
+        "task_id": task_id,
+        "status": state,
+        "result": result,
+        "traceback": failure.traceback if failure and state != states.SUCCESS else None,
+        "children": _children(job),
+        "date_done": job.finished_at,
+        "name": job.type,
+        "args": json.dumps(job.payload.get("args")) if isinstance(job.payload, dict) else None,
+        "kwargs": json.dumps(job.payload),
+        "worker": job.worker,
+        "retries": max(0, job.attempt - 1),
+        "queue": job.queue,
+    }
+
+
+def _state(job: Job, failure: Failure | None) -> str:
+    if job.status == Status.SCHEDULED and failure is not None:
+        return str(states.RETRY)
+    return {
+        Status.SCHEDULED: states.PENDING,
+        Status.PENDING: states.PENDING,
+        Status.PROCESSING: states.STARTED,
+        Status.COMPLETED: states.SUCCESS,
+        Status.FAILED: states.FAILURE,
+        Status.CANCELLED: states.REVOKED,
+    }[Status(job.status)]
+
+
+def _exception(state: str, failure: Failure | None) -> BaseException:
+    """The error as an exception of the name it had: the class itself may not exist in this process."""
+    if state == states.REVOKED:
+        return TaskRevokedError("cancelled")
+    if failure is None:
+        return JobFailed("no error was recorded")
+    known: BaseException = create_exception_cls(failure.error, "jobs.results", JobFailed)(failure.message)
+    return known
+
+
+def _children(job: Job) -> list[Any]:
+    from celery import current_app  # whichever application this process runs
+
+    ids = Job.objects.filter(parent=job.id).order_by("id").values_list("id", flat=True)[:100]
+    return [current_app.AsyncResult(str(child)) for child in ids]

@@ -1,0 +1,91 @@
+"""Database sessions: statements on the caller's, and sessions of our own beside it.
+
+The feed and its companions run in threads of a worker's parent, each with a plain connection that
+belongs to no pool. Job bodies share one autocommit connection a process for what must not wait for,
+or roll back with, the author's transaction: progress, limits.
+"""
+
+import copy
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+Row = tuple[Any, ...]
+
+
+def fetch(sql: str, parameters: Mapping[str, Any]) -> list[Row]:
+    """Run one statement on this thread's connection, parameters bound by the server, and return its rows.
+
+    Below Django's cursor, which would write arrays of a thousand payloads into the statement's text.
+    """
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(sql, parameters)  # type: ignore[arg-type]
+        return cursor.fetchall() if cursor.description else []
+
+
+def plain_connection() -> BaseDatabaseWrapper:
+    """A connection like the default one, outside of any pool and never recycled by age."""
+    settings = copy.deepcopy(connections.settings[DEFAULT_DB_ALIAS])
+    settings.get("OPTIONS", {}).pop("pool", None)
+    settings["CONN_MAX_AGE"] = None
+    settings["CONN_HEALTH_CHECKS"] = False
+    wrapper: BaseDatabaseWrapper = connections[DEFAULT_DB_ALIAS].__class__(settings, DEFAULT_DB_ALIAS)
+    return wrapper
+
+
+def own_session(**timeouts: int) -> None:
+    """Give this thread a plain connection, with session timeouts in ms.
+
+    Called again it replaces a broken one. A frozen worker must not hold the cluster's locks, hence the timeouts.
+    """
+    connections[DEFAULT_DB_ALIAS].close()
+    connections[DEFAULT_DB_ALIAS] = plain_connection()
+    for name, value in timeouts.items():
+        fetch("SELECT set_config(%(name)s, %(value)s, false)", {"name": name, "value": str(value)})
+
+
+_side_lock = threading.Lock()
+_no_side = threading.local()  # .wanted: tests whose rows no other session could see
+_side: tuple[int, BaseDatabaseWrapper] | None = None  # process id, connection: a forked child makes its own
+
+
+@contextmanager
+def side_session() -> Iterator[None]:
+    """Statements in this block use the process's autocommit connection, one thread at a time."""
+    global _side
+    if getattr(_no_side, "wanted", False):
+        yield
+        return
+    with _side_lock:
+        if _side is None or _side[0] != os.getpid():
+            wrapper = plain_connection()
+            wrapper.inc_thread_sharing()
+            _side = (os.getpid(), wrapper)
+        ours, theirs = _side[1], connections[DEFAULT_DB_ALIAS]
+        connections[DEFAULT_DB_ALIAS] = ours
+        try:
+            yield
+        except Exception:
+            ours.close_if_unusable_or_obsolete()
+            ours.close()  # it may be half-way through a statement; the next block connects anew
+            raise
+        finally:
+            connections[DEFAULT_DB_ALIAS] = theirs
+
+
+@contextmanager
+def without_side_session() -> Iterator[None]:
+    """In this block `side_session` stays on this thread's connection: inside a test's transaction."""
+    _no_side.wanted = True
+    try:
+        yield
+    finally:
+        _no_side.wanted = False
