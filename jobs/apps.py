@@ -3,6 +3,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.conf import settings
 from django.db.models.signals import post_migrate
+from django.utils.module_loading import autodiscover_modules
 
 
 class JobsConfig(AppConfig):
@@ -13,6 +14,7 @@ class JobsConfig(AppConfig):
         from jobs import checks  # noqa: F401  (registers the system checks)
 
         post_migrate.connect(make_queues, sender=self)
+        autodiscover_modules("tasks")  # job types are known everywhere; Celery itself loads them in workers only
 
 
 def make_queues(using: str, **kwargs: Any) -> None:

@@ -4,7 +4,7 @@ Single values are refused where they are read (`config.environment`); here is wh
 settings are seen together.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -72,9 +72,14 @@ def check_queues(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     return [*homeless, *unknown]
 
 
-def worker_problems(queues: Iterable[str], *, autoscale: Collection[int] | None = None) -> list[str]:
+def configuration_problems() -> list[str]:
+    """Why nothing must start with these settings, one line each."""
+    return [str(message.msg) for message in run_checks() if message.is_serious()]
+
+
+def worker_problems(queues: Iterable[str], *, autoscale: bool = False) -> list[str]:
     """Why a worker for these queues must not start, one line each."""
-    problems = [str(message.msg) for message in run_checks() if message.is_serious()]
+    problems = configuration_problems()
     problems += [f"There is no queue {name!r} in JOBS_QUEUES." for name in queues if name not in settings.JOBS_QUEUES]
     if autoscale:
         problems.append("Celery's autoscaler is not supported: set the concurrency.")

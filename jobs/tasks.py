@@ -1,0 +1,16 @@
+"""The core's own job type."""
+
+from jobs.processor import JobContext, Payload, processor
+
+
+class Smoke(Payload):
+    """What comes back as the result."""
+
+    message: str = "hello"
+
+
+@processor(queue="default", priority="high", max_attempts=1, timeout=30)
+def smoke(payload: Smoke, job: JobContext) -> dict[str, str]:
+    """Returns its payload: proof that a deployment takes jobs, runs them and stores results."""
+    job.progress(1, 1)
+    return {"message": payload.message}

@@ -1,0 +1,1 @@
+"""Shared fixtures. `services` starts the servers; see there."""
