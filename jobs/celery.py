@@ -9,12 +9,11 @@ from typing import Any
 
 import celery.canvas
 from celery import Celery, Signature, signals
+from celery.app.control import Control
 from celery.canvas import _chain, _chord, group
 from celery.fixups.django import DjangoFixup, DjangoWorkerFixup
 from celery.utils.functional import maybe_list
-from django.conf import settings
 from django.db import close_old_connections, reset_queries
-from kombu import Queue
 
 from jobs.ids import new_task_id
 
@@ -23,7 +22,10 @@ class JobsCelery(Celery):
     """A Celery application whose every task is a job."""
 
     def __init__(self, main: str, **options: Any) -> None:
-        super().__init__(main, task_cls="jobs.processor:Processor", fixups={"jobs.celery:fixup"}, **options)
+        super().__init__(
+            main, task_cls="jobs.processor:Processor", control="jobs.celery:JobsControl", fixups={"jobs.celery:fixup"}, **options
+        )
+        self.steps["worker"].add("jobs.worker.step:FeedStep")
 
     def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """A job by the name of its type."""
@@ -34,9 +36,17 @@ class JobsCelery(Celery):
         return get_processor(name).apply_async(args, kwargs, **options)
 
 
-def queues() -> list[Queue]:
-    """Celery's view of the queues in `JOBS_QUEUES`."""
-    return [Queue(name, routing_key=name) for name in settings.JOBS_QUEUES]
+class JobsControl(Control):
+    """Celery's remote control, whose `revoke` cancels rows without asking a worker first."""
+
+    def revoke(self, task_id: Any, *args: Any, **kwargs: Any) -> Any:
+        from jobs import lifecycle
+        from jobs.worker.control import split
+
+        jobs, others = split(maybe_list(task_id) or [])
+        if jobs:
+            lifecycle.cancel(jobs, actor="revoke")
+        return super().revoke(others, *args, **kwargs) if others else None
 
 
 # --- canvas ---------------------------------------------------------------------------------------------------

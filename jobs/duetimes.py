@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from calendar import monthrange
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from itertools import product
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 from zoneinfo import ZoneInfo
 
 from celery.exceptions import ImproperlyConfigured
@@ -125,8 +126,7 @@ class Solar(Daily):
     def on(self, day: date) -> tuple[datetime, ...]:
         # Always asked from midnight: the answer varies by a fraction of a second with where one asks from.
         midnight = datetime.combine(day, time(), UTC)
-        sun = solar(self.event, self.latitude, self.longitude, nowfun=lambda: midnight)
-        sun.max_search_days = 3  # past this day; a search that finds none ends later still
+        sun = _sun(self.event, self.latitude, self.longitude, midnight)
         at = midnight + sun.remaining_estimate(midnight)
         return (at.replace(microsecond=0),) if at < midnight + DAY else ()
 
@@ -154,8 +154,11 @@ def first_instant(wall: datetime, zone: ZoneInfo) -> datetime:
     return at
 
 
-def cron(minute: str, hour: str, day: str, month: str, weekday: str, zone: str) -> Cron:
-    """The cron of five fields as text; ValueError tells which is wrong."""
+def cron(fields: Sequence[str], zone: str) -> Cron:
+    """The cron of these texts: minute, hour, day of month, month, day of week. ValueError tells what is wrong."""
+    if len(fields) != 5:
+        raise ValueError(f"a cron has five fields, not {len(fields)}")
+    minute, hour, day, month, weekday = fields
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):
@@ -207,15 +210,9 @@ def rule_of(task: PeriodicTask, zone: str = "") -> Rule:
     if task.interval:
         times = _interval(task.interval.every, task.interval.period, task.start_time or EPOCH)
     elif task.crontab:
-        fields = task.crontab
-        times = cron(
-            fields.minute,
-            fields.hour,
-            fields.day_of_month,
-            fields.month_of_year,
-            fields.day_of_week,
-            zone or str(fields.timezone),
-        )
+        row = task.crontab
+        fields = [row.minute, row.hour, row.day_of_month, row.month_of_year, row.day_of_week]
+        times = cron(fields, zone or str(row.timezone))
     elif task.solar:
         times = _solar(task.solar.event, float(task.solar.latitude), float(task.solar.longitude))
     elif task.clocked:
@@ -237,7 +234,13 @@ def _interval(every: int, unit: str, anchor: datetime) -> Interval:
 
 def _solar(event: str, latitude: float, longitude: float) -> Solar:
     try:
-        solar(event, latitude, longitude)
+        _sun(event, latitude, longitude, EPOCH)
     except ImproperlyConfigured:
         raise ValueError("schedules by the sun need the package ephem") from None
     return Solar(event, latitude, longitude)
+
+
+def _sun(event: Any, latitude: float, longitude: float, now: datetime) -> Any:
+    sun: Any = solar(event, latitude, longitude, nowfun=lambda: now)
+    sun.max_search_days = 3  # past this day; where the sun stays up or down a search ends later still
+    return sun

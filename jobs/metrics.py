@@ -6,7 +6,10 @@ A count is exact up to a limit and the planner's estimate beyond it, and says wh
 import json
 from typing import Any, NamedTuple
 
-from django.db.models import QuerySet
+from django.db import models
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce
 
 from jobs.models import Job, Queue, Status
 
@@ -56,3 +59,17 @@ def queue_status() -> QueueStatus:
     }
     numbers = {word: counted.number for word, counted in counts.items()}
     return QueueStatus(**numbers, approximate=any(counted.approximate for counted in counts.values()))
+
+
+# A backlog is counted no further than the limit, by the index of what is ready.
+_WAITING = """(SELECT count(*) FROM (SELECT 1 FROM jobs_job j
+    WHERE j.status = 'pending' AND j.queue = jobs_queue.name LIMIT %s) AS bounded)"""
+
+
+def with_depths(queues: QuerySet[Queue]) -> QuerySet[Queue]:
+    """The queues with `waiting`, at most COUNT_LIMIT, and `running`."""
+    running = Job.objects.filter(status=Status.PROCESSING, queue=OuterRef("name")).order_by().values("queue")
+    return queues.annotate(
+        waiting=RawSQL(_WAITING, [COUNT_LIMIT]),  # noqa: S611 (a constant)
+        running=Coalesce(Subquery(running.annotate(number=models.Count("*")).values("number")), 0),
+    )

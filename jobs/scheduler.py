@@ -114,13 +114,14 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
         self._away = False
         return pause
 
+    def sync(self) -> None:
+        """Nothing waits to be written. Celery calls this from its signal handler too, maybe inside a statement."""
+
     def close(self) -> None:
         """Leave the lead to another beat at once."""
         super().close()
-        # Beat calls this from its signal handler too, maybe in the middle of a statement; then it calls again later.
-        if self._leads and not self._looking:
+        if self._leads and not self._looking:  # else in the signal handler, inside a look: called again after it
             self._leads = False
-            connection.close()
             with suppress(Error):
                 leadership.resign(DUTY, self.holder)
 

@@ -48,11 +48,9 @@ class Schedule:
             json.dumps(dict(self.payload), allow_nan=False)
         except TypeError as error:
             raise ValueError(f"the payload is not JSON: {error}") from None
-        if len(self.cron.split()) != 5:
-            raise ValueError(f"bad cron {self.cron!r}: it has five fields")
+        duetimes.cron(self.cron.split(), self.timezone)
         try:
             crontab_validator(self.cron)  # the admin's form accepts no more than this
-            duetimes.cron(*self.cron.split(), zone=self.timezone)
         except ValidationError as error:
             raise ValueError(f"bad cron {self.cron!r}: {error.messages[0]}") from None
 
@@ -89,5 +87,5 @@ def _create(schedule: Schedule) -> bool:
         "kwargs": json.dumps(dict(schedule.payload)),
         "priority": schedule.priority,
     }
-    _, created = PeriodicTask.objects.get_or_create(name=schedule.name, defaults=row)
+    created: bool = PeriodicTask.objects.get_or_create(name=schedule.name, defaults=row)[1]
     return created

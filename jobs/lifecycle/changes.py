@@ -34,9 +34,11 @@ WHERE j.id = old.id AND j.id = ANY(%(ids)s::uuid[])
 RETURNING j.id, old.status, j.canvas::text
 """
 _ASK_RUNNING = """
-UPDATE jobs_job SET cancel_requested_at = coalesce(cancel_requested_at, now())
-WHERE id = ANY(%(ids)s::uuid[]) AND status || '' = 'processing'
-RETURNING id, run, worker
+UPDATE jobs_job j SET cancel_requested_at = coalesce(j.cancel_requested_at, now())
+FROM (SELECT id, cancel_requested_at IS NULL AS first FROM jobs_job
+      WHERE id = ANY(%(ids)s::uuid[]) AND status || '' = 'processing' ORDER BY id FOR NO KEY UPDATE) AS old
+WHERE j.id = old.id AND j.id = ANY(%(ids)s::uuid[])
+RETURNING j.id, j.run, j.worker, old.first
 """
 
 
@@ -50,12 +52,13 @@ def cancel(ids: Collection[UUID], *, actor: str, reason: str = "", kind: str = "
         _record(kind, actor, reason, {job: ({"status": before}, {"status": "cancelled"}) for job, before, _ in waiting})
         follow([Ended(job, Status.CANCELLED, canvas, None, None) for job, _, canvas in waiting if canvas is not None])
         running = fetch(_ASK_RUNNING, {"ids": list(ids)})
-        _record("cancel requested", actor, reason, {job: ({"status": "processing"}, {"run": run}) for job, run, _ in running})
+        asked = {job: ({"status": "processing"}, {"run": run}) for job, run, _, first in running if first}
+        _record("cancel requested", actor, reason, asked)
         if running:
-            stop = [(worker, str(job), run) for job, run, worker in running]
+            stop = [(worker, str(job), run) for job, run, worker, _ in running]
             transaction.on_commit(lambda: broker.ask_to_stop(stop), robust=True)
     answer = {job: Status.CANCELLED for job, _, _ in waiting}
-    return answer | {job: Status.PROCESSING for job, _, _ in running}
+    return answer | {job: Status.PROCESSING for job, *_ in running}
 
 
 class Retried(NamedTuple):

@@ -1,0 +1,111 @@
+"""The sweeps that keep jobs moving: rescue what was lost, expire what is late, prune what is old.
+
+Run by whichever worker leads. Each sweep handles one bounded batch and returns how many rows it touched, so
+two leaders by accident do no harm. What a job *becomes* is lifecycle's business.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from celery import current_app
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db.models.functions import Now
+
+from jobs import leadership, lifecycle
+from jobs.models import Status, Worker
+from jobs.sessions import own_session
+
+log = logging.getLogger("jobs.upkeep")
+
+DUTY = "upkeep"
+TERM = 10.0  # seconds a leader is believed
+INTERVAL = 2.0  # seconds between two rounds
+PRUNE_INTERVAL = 3600.0
+PRUNE_CHUNK = 1000
+GONE_AFTER = 24 * 3600  # seconds without a heartbeat after which a worker's row goes
+
+
+class Upkeep(threading.Thread):
+    """A worker's candidate for the lead."""
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(name="jobs-upkeep", daemon=True)
+        self.holder = holder
+        self.ended = threading.Event()
+        self.connected_at: float | None = None
+        self.next_prune = 0.0
+
+    def run(self) -> None:
+        while not self.ended.wait(INTERVAL):
+            try:
+                if self.connected_at is None:
+                    own_session(lock_timeout=5_000, statement_timeout=60_000)
+                    self.connected_at = time.monotonic()
+                if leadership.lead(DUTY, self.holder, TERM):
+                    self.round()
+            except DatabaseError as error:
+                log.warning("upkeep interrupted, trying again: %s", str(error).strip().partition("\n")[0])
+                self.connected_at = None
+            except Exception:
+                log.exception("upkeep stumbled, going on")
+                self.connected_at = None
+        try:
+            leadership.resign(DUTY, self.holder)
+        except DatabaseError:
+            log.info("the lead of upkeep ends by itself")
+
+    def round(self) -> None:
+        """One pass over all sweeps."""
+        now = time.monotonic()
+        # After an outage of Postgres every lease looks stale: their workers could not renew. Give them one lease of time.
+        if self.connected_at is not None and now - self.connected_at >= settings.JOBS_LEASE:
+            _told("rescued", repeat(lifecycle.rescue))
+        _told("expired", repeat(lifecycle.expire))
+        if now >= self.next_prune:
+            self.next_prune = now + PRUNE_INTERVAL
+            _told("pruned", prune())
+
+
+def repeat(sweep: Callable[[int], int], limit: int = 500) -> int:
+    """Run a sweep until it finds less than a whole batch, and not for ever."""
+    total = 0
+    for _ in range(20):
+        count = sweep(limit)
+        total += count
+        if count < limit:
+            break
+    return total
+
+
+def _told(what: str, count: int) -> None:
+    if count:
+        log.info("%s %d jobs", what, count)
+
+
+def prune() -> int:
+    """Delete jobs that ended longer ago than they are kept: by type where it says so, else by the settings."""
+    own = {name: task.retention for name, task in current_app.tasks.items() if getattr(task, "retention", None)}
+    total = 0
+    for status in (Status.COMPLETED, Status.CANCELLED, Status.FAILED):
+        general = settings.JOBS_RETENTION[status.value]
+        total += _all(lambda: lifecycle.prune(status, general, PRUNE_CHUNK, but_types=own))  # noqa: B023 (called at once)
+        for name, retention in own.items():
+            age = retention.get(status.value, general)
+            total += _all(lambda: lifecycle.prune(status, age, PRUNE_CHUNK, of_type=name))  # noqa: B023
+    longest = max(settings.JOBS_RETENTION.values())
+    lifecycle.prune_chords(age=3600, open_age=longest)
+    Worker.objects.filter(heartbeat_at__lt=Now() - timedelta(seconds=GONE_AFTER)).delete()
+    return total
+
+
+def _all(chunk: Callable[[], int]) -> int:
+    """Chunk after chunk, with a pause for the others."""
+    total = 0
+    while count := chunk():
+        total += count
+        time.sleep(0.05)
+    return total

@@ -1,0 +1,346 @@
+"""What this worker holds, and the loop that trades with Postgres: outcomes in, claims out, in one commit.
+
+`held` has a run from the moment its claim's commit is known until its finish's commit is known; leases cover
+exactly `held`. The first report of a run wins. Nothing is claimed while outcomes cannot be written.
+"""
+
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from celery import Celery
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+
+from jobs import broker, execution, lifecycle
+from jobs.context import stop_requests
+from jobs.errors import Cancelled, JobError, JobTimeout
+from jobs.lifecycle import Claimed, Error, Outcome, Verb
+from jobs.models import Status
+from jobs.sessions import own_session
+
+if TYPE_CHECKING:
+    from jobs.worker.request import JobRequest
+    from jobs.worker.slots import Slots
+
+log = logging.getLogger("jobs.worker")
+
+WINDOW = 0.05  # seconds of measured work to hold ready for each slot
+MOST = 500  # jobs held ready, however short they are
+UNTAKEN = 1.0  # seconds after which a buffer that nobody takes from goes back
+BATCH = 1000  # outcomes in one statement
+GATHER = 100  # outcomes worth a commit while there is more to run
+Key = tuple[UUID, int]
+
+
+class State(Enum):
+    BUFFERED = 1  # claimed, not yet in the pool
+    RUNNING = 2
+    REPORTED = 3  # its outcome waits to be written
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A run that is this worker's to answer for."""
+
+    job: Claimed
+    state: State = State.BUFFERED
+    request: "JobRequest | None" = None
+    started: float | None = None  # monotonic
+    stop: JobError | None = None  # it was told to stop, and why
+    stopped: float = 0.0  # when it was told
+
+    @property
+    def overdue(self) -> bool:
+        return self.started is not None and time.monotonic() > self.started + self.job.timeout
+
+
+class Feed:
+    def __init__(self, app: Celery, hostname: str, queues: Callable[[], Iterable[str]]) -> None:
+        self.app = app
+        self.name = f"{hostname}:{uuid.uuid4().hex[:8]}"
+        self.queues = queues
+        self.lock = threading.Lock()
+        self.kick = threading.Event()  # there is something to write, or to look for
+        self.hungry = threading.Event()  # there is room: a wake-up is wanted
+        self.held: dict[Key, Held] = {}
+        self.buffer: deque[Held] = deque()
+        self.outcomes: list[Outcome] = []
+        self.durations: dict[str, float] = {}  # by job type, seconds, a moving average
+        self.cost = 1.0  # of the costliest type in the latest claim: what is not measured is taken to be long
+        self.taken = 0.0  # when a job last left the buffer
+        self.look = True  # there may be pending jobs
+        self.next_look = 0.0  # monotonic; looks by itself then
+        self.closing = False  # claims nothing more
+        self.stopping = False  # ends once all is written
+        self.limited: set[str] = set()
+        self.processed = self.failed = 0
+        self.slots: Slots
+
+    # --- what others ask of it, from any thread -----------------------------------------------------------------
+
+    def take(self, count: int) -> list[Held]:
+        """Up to `count` jobs out of the buffer, to be run at once."""
+        with self.lock:
+            if self.closing:
+                return []
+            self.taken = time.monotonic()
+            taken = [self.buffer.popleft() for _ in range(min(count, len(self.buffer)))]
+            for held in taken:
+                held.state = State.RUNNING
+                held.started = self.taken
+        return taken
+
+    def report(self, outcome: Outcome) -> bool:
+        """What became of a run. False: it was reported before, and that stands."""
+        with self.lock:
+            held = self.held.get((outcome.id, outcome.run))
+            if held is None or held.state is State.REPORTED:
+                return False
+            held.state = State.REPORTED
+            self.outcomes.append(outcome)
+            if outcome.seconds is not None:
+                known = self.durations.get(held.job.type)
+                weight = 1.0 if known is None else 0.5 if outcome.seconds > known else 0.05
+                self.durations[held.job.type] = (known or 0.0) + (outcome.seconds - (known or 0.0)) * weight
+        self.kick.set()
+        return True
+
+    def stop_run(self, key: Key, reason: JobError) -> str:
+        """End a run before its time: at once where it has not started, as its pool can where it has."""
+        with self.lock:
+            held = self.held.get(key)
+            if held is None or held.state is State.REPORTED or held.stop is not None:
+                return "not running here" if held is None else "ending"
+            held.stop, held.stopped = reason, time.monotonic()
+            waiting = held.state is State.BUFFERED
+            if waiting:
+                self.buffer.remove(held)
+        if waiting:
+            self.report(Outcome(*key, Verb.CANCEL if isinstance(reason, Cancelled) else Verb.GIVE_BACK))
+            return "stopped"
+        stop_requests[key] = reason
+        self.slots.stop(held)
+        return "told to stop"
+
+    def time_out(self, held: Held) -> None:
+        """End a run that has had its time: its row now, its body as soon as the pool can."""
+        task = self.app.tasks[held.job.type]
+        error = JobTimeout(f"it ran longer than its timeout of {held.job.timeout:g} s")
+        if self.stop_run(held.job.key, error) == "told to stop" or held.stop is not None:
+            outcome = execution.of_error(task, held.job, error, "", None)
+            outcome.seconds = held.job.timeout
+            self.report(outcome)
+
+    def close(self) -> None:
+        """No more claims; what has not started goes back."""
+        self.closing = True
+        self.hungry.clear()
+        self.kick.set()
+
+    def wake(self) -> None:
+        """There may be pending jobs, or one that is due before the next look."""
+        self.look, self.next_look = True, 0.0
+        self.kick.set()
+
+    def count(self, state: State) -> int:
+        with self.lock:
+            return sum(held.state is state for held in self.held.values())
+
+    def forget_measure(self) -> None:
+        """Nobody takes what we hold, so the guess was wrong."""
+        self.cost = max(self.cost, UNTAKEN)
+        self.kick.set()
+
+    # --- the loop, in its own thread ------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Until told to stop and all is written, through any number of database outages."""
+        connected = False
+        while True:
+            try:
+                if not connected:
+                    self._connect()
+                    connected = True
+                if not self._turn():
+                    return
+            except (OperationalError, InterfaceError) as error:
+                log.warning("Postgres does not answer, trying again: %s", str(error).strip().partition("\n")[0])
+                connected = False
+                time.sleep(0.5)
+            except Exception:
+                log.exception("the feed stumbled, going on")
+                connected = False
+                time.sleep(1)
+
+    def _connect(self) -> None:
+        own_session(idle_in_transaction_session_timeout=10_000, lock_timeout=5_000, statement_timeout=30_000)
+        with self.lock:
+            held = list(self.held)
+        if held:
+            lifecycle.renew(held, settings.JOBS_LEASE)
+        self._write(self._reports())
+        with self.lock:
+            held = list(self.held)
+        if given_back := lifecycle.start_over(self.name, held):
+            log.warning("gave back %d jobs claimed by a commit that was never answered", given_back)
+
+    def _reports(self) -> list[Outcome]:
+        with self.lock:
+            return self.outcomes[:BATCH]
+
+    def _turn(self) -> bool:
+        """Write what is reported, claim what there is room for. False when the feed may end."""
+        self.kick.clear()
+        with self.lock:
+            stopping = self.stopping
+        self._trim()
+        if self.buffer and len(self.outcomes) < GATHER and not stopping:
+            time.sleep(0.005)  # there is enough to do: let a batch gather
+        outcomes = self._reports()
+        now = time.monotonic()
+        if now >= self.next_look and not self.closing:
+            self._look_around(now)
+        room = 0 if self.closing else self._room()
+        want = room if self.look else 0
+        if outcomes or want > 0:
+            claimed = self._trade(outcomes, want)
+            if claimed:
+                self.slots.fill()
+            if outcomes or claimed:
+                log.debug("wrote %d outcomes, claimed %d jobs", len(outcomes), len(claimed))
+        elif stopping and not self.outcomes:
+            return False
+        if self.outcomes or (self.look and self._room() > 0 and not self.closing):
+            return True
+        if not self.closing and self._room() > 0:
+            self.hungry.set()
+        self.kick.wait(0.05 if stopping else max(0.0, self.next_look - time.monotonic()))
+        return True
+
+    def _look_around(self, now: float) -> None:
+        """Once in a while, and when the next scheduled job is due."""
+        due = lifecycle.seconds_to_next()
+        while due is not None and due <= 0:
+            lifecycle.promote()
+            due = lifecycle.seconds_to_next()
+        self.limited = lifecycle.limited_queues()
+        self.next_look = now + min(settings.JOBS_POLL_INTERVAL, settings.JOBS_POLL_INTERVAL if due is None else due + 0.002)
+        self.look = True
+
+    def _room(self) -> int:
+        depth = 0 if self.cost > WINDOW else min(MOST, int(self.slots.size * WINDOW / max(self.cost, 1e-4)))
+        with self.lock:
+            waiting = len(self.buffer)
+        room = self.slots.free() + depth - waiting
+        return room if room > depth // 2 or waiting == 0 else 0  # not a few at a time while there is enough to do
+
+    def _trim(self) -> None:
+        """Give back what the buffer holds beyond its window of work."""
+        free = self.slots.free()  # it has a lock of its own, which is never taken under ours
+        with self.lock:
+            keep = 0 if self.closing else free if self.cost > WINDOW else len(self.buffer)
+            surplus = [self.buffer.pop() for _ in range(len(self.buffer) - keep)]
+        for held in surplus:
+            self.report(Outcome(*held.job.key, Verb.GIVE_BACK))
+
+    def _trade(self, outcomes: list[Outcome], want: int) -> list[Claimed]:
+        queues = list(self.queues()) if want > 0 else []
+        limited = self.limited.intersection(queues)
+        if outcomes or limited:
+            try:
+                with transaction.atomic():
+                    changed = lifecycle.finish(outcomes)
+                    claimed = self._claim(queues, want, limited) if want > 0 else []
+            except (OperationalError, InterfaceError):
+                raise
+            except DatabaseError as error:
+                log.error("a batch of %d outcomes was refused, writing them one by one: %s", len(outcomes), error)
+                self._write_singly(outcomes)
+                return []
+            self._written(outcomes, changed)
+        else:
+            claimed = self._claim(queues, want, limited)
+        if want > 0:
+            self._hold(claimed, want)
+        return claimed
+
+    def _claim(self, queues: list[str], want: int, limited: Iterable[str]) -> list[Claimed]:
+        caps = dict.fromkeys(queues, want)
+        rooms = lifecycle.room(list(limited)) if limited else {}
+        for name in limited:
+            caps[name] = min(rooms.get(name, 0), self.slots.free())  # what has a limit is not held ready
+        return lifecycle.claim(
+            caps, want, worker=self.name, lease=settings.JOBS_LEASE, limited=list(rooms), avoid=self.slots.zombies()
+        )
+
+    def _hold(self, claimed: list[Claimed], want: int) -> None:
+        self.look = len(claimed) >= want
+        if claimed:
+            self.cost = max(self.durations.get(job.type, 1.0) for job in claimed)
+        with self.lock:
+            self.taken = time.monotonic()
+            # What may not wait here starts first.
+            for job in sorted(claimed, key=lambda job: not (job.losses or job.queue in self.limited)):
+                held = self.held[job.key] = Held(job)
+                self.buffer.append(held)
+        if self.look:
+            broker.wake({job.queue for job in claimed})  # a full batch: there may be more, for another worker too
+
+    def _write(self, outcomes: list[Outcome]) -> None:
+        if outcomes:
+            try:
+                self._written(outcomes, lifecycle.finish(outcomes))
+            except (OperationalError, InterfaceError):
+                raise
+            except DatabaseError:
+                self._write_singly(outcomes)
+
+    def _write_singly(self, outcomes: list[Outcome]) -> None:
+        """One outcome that Postgres refuses must not keep the others from being written."""
+        for outcome in outcomes:
+            try:
+                changed = lifecycle.finish([outcome])
+            except (OperationalError, InterfaceError):
+                raise
+            except DatabaseError as error:
+                log.error("job %s: its outcome was refused: %s", outcome.id, error)
+                refused = Error("OutcomeRefused", "the database refused what this run reported", "", "permanent")
+                changed = lifecycle.finish([Outcome(outcome.id, outcome.run, Verb.FAIL, error=refused)])
+            self._written([outcome], changed)
+
+    def _written(self, outcomes: list[Outcome], changed: dict[Key, Status]) -> None:
+        now = time.monotonic()
+        for outcome in outcomes:
+            if outcome.verb in (Verb.RETRY, Verb.SNOOZE):
+                self.next_look = min(self.next_look, now + outcome.delay)
+        with self.lock:
+            del self.outcomes[: len(outcomes)]
+            ended = [(outcome, self.held.pop((outcome.id, outcome.run), None)) for outcome in outcomes]
+        for outcome, held in ended:
+            status = changed.get((outcome.id, outcome.run))
+            _log(outcome, held, status)
+            self.processed += outcome.verb is not Verb.GIVE_BACK
+            self.failed += outcome.verb in (Verb.FAIL, Verb.RETRY)
+
+
+def _log(outcome: Outcome, held: Held | None, status: Status | None) -> None:
+    """The one line that says how a run ended."""
+    fields: dict[str, Any] = {"job_id": str(outcome.id), "run": outcome.run, "type": held.job.type if held else None}
+    if status is None:
+        log.warning("job %s: late report of run %d ignored", outcome.id, outcome.run, extra=fields)
+    elif status is Status.COMPLETED:
+        log.debug("job %s completed", outcome.id, extra=fields)
+    elif outcome.error:
+        log.warning("job %s %s: %s: %s", outcome.id, status.value, outcome.error.name, outcome.error.message[:200], extra=fields)
+    else:
+        log.info("job %s %s", outcome.id, status.value, extra=fields)
+
+

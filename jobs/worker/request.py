@@ -1,0 +1,126 @@
+"""Celery's view of a run: what `inspect`, Flower, signals and the tracer know of it.
+
+Built by us from a claimed row, so there is no message, nothing to acknowledge and no strategy that would
+wrap it. What becomes of the run goes to the feed first; only then Celery is told.
+"""
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from celery.worker.request import Request
+from celery.worker.state import task_ready, task_reserved
+from kombu.message import Message
+
+from jobs.lifecycle import Claimed, Outcome, Verb
+from jobs.processor import Processor
+
+if TYPE_CHECKING:
+    from jobs.worker.feed import Held
+    from jobs.worker.taskevents import TaskEvents
+
+log = logging.getLogger("jobs.worker")
+
+SHOWN = 1000  # characters of arguments in events
+
+
+class JobRequest(Request):
+    """A run in Celery's pool."""
+
+    def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
+        """Celery's would write to the result backend."""
+        task_ready(self)
+        self._already_revoked = True
+        self.send_event("task-revoked", terminated=terminated, signum=str(signum), expired=expired)
+
+    def announce(self, outcome: Outcome) -> None:
+        """Tell Celery how it ended."""
+        task_ready(self, successful=outcome.verb is Verb.COMPLETE)
+        error = outcome.error
+        match outcome.verb:
+            case Verb.COMPLETE:
+                self.send_event("task-succeeded", result=(outcome.result or "")[:SHOWN], runtime=outcome.seconds)
+            case Verb.FAIL | Verb.LOSE if error:
+                self.send_event("task-failed", exception=f"{error.name}: {error.message}"[:SHOWN], traceback=error.traceback)
+            case Verb.RETRY if error:
+                self.send_event("task-retried", exception=f"{error.name}: {error.message}"[:SHOWN], traceback=error.traceback)
+            case Verb.CANCEL:
+                self.send_event("task-revoked", terminated=True, signum="", expired=False)
+            case _:
+                self.send_event("task-rejected", requeue=True)
+
+
+def build(held: "Held", task: Processor, hostname: str, events: "TaskEvents") -> JobRequest:
+    """The request of a run that starts now."""
+    headers = _headers(held.job, task)
+    message = Message(
+        body="[[], {}, {}]",
+        headers=headers,
+        content_type="application/json",
+        content_encoding="utf-8",
+        delivery_tag=headers["id"],
+        properties={},
+        delivery_info={"routing_key": held.job.queue, "exchange": "", "priority": held.job.priority},
+    )
+    request = JobRequest(
+        message, app=task.app, hostname=hostname, eventer=events, task=task, connection_errors=(), maybe_make_aware=None
+    )
+    request.send_event(
+        "task-received",
+        name=task.name,
+        args=request.argsrepr,
+        kwargs=request.kwargsrepr,
+        root_id=request.root_id,
+        parent_id=request.parent_id,
+        retries=headers["retries"],
+    )
+    task_reserved(request)
+    return request
+
+
+def _headers(job: Claimed, task: Processor) -> dict[str, Any]:
+    """What a message would carry."""
+    job_id = str(job.id)
+    if task.payload_model is None:
+        payload = json.loads(job.payload)
+        args, kwargs = payload["args"], payload["kwargs"]
+    else:
+        args, kwargs = (), task.redact(json.loads(job.payload))
+    return {
+        "id": job_id,
+        "task": task.name,
+        "lang": "py",
+        "root_id": job_id,
+        "parent_id": str(job.parent) if job.parent else None,
+        "group": str(job.group) if job.group else None,
+        "retries": job.attempt - 1,
+        "timelimit": (job.timeout, task.soft_time_limit),
+        "argsrepr": repr(tuple(args))[:SHOWN],
+        "kwargsrepr": repr(kwargs)[:SHOWN],
+        "origin": "",
+        "ignore_result": True,
+    }
+
+
+def for_tracer(job: Claimed, task: Processor, hostname: str) -> dict[str, Any]:
+    """What `self.request` knows inside the body. Small: it goes through a pipe for each job in prefork."""
+    return {
+        "id": str(job.id),
+        "task": task.name,
+        "root_id": str(job.id),
+        "parent_id": str(job.parent) if job.parent else None,
+        "group": str(job.group) if job.group else None,
+        "retries": job.attempt - 1,
+        "timelimit": (job.timeout, task.soft_time_limit),
+        "hostname": hostname,
+        "is_eager": False,
+        "ignore_result": True,
+        "delivery_info": {"routing_key": job.queue, "exchange": "", "priority": job.priority},
+    }
+
+
+def accept(held: "Held", pid: int) -> None:
+    """It starts in the thread or process `pid`."""
+    if held.request is not None:
+        held.request.on_accepted(pid, time.monotonic())

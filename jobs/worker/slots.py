@@ -1,0 +1,342 @@
+"""How jobs get from the feed's buffer into Celery's pool, one class for each kind of pool.
+
+Whatever happens between taking a job and reporting it, a report is made: an exception in a pool's thread
+would vanish in its executor.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from billiard.common import TERM_SIGNAL
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import Terminated
+from celery import current_app
+
+from jobs import execution
+from jobs.context import stop_requests
+from jobs.errors import Cancelled, JobTimeout
+from jobs.lifecycle import Claimed, Error, Outcome, Verb
+from jobs.worker.request import accept, build, for_tracer
+
+if TYPE_CHECKING:
+    from celery.concurrency.base import BasePool
+
+    from jobs.processor import Processor
+    from jobs.worker.feed import Feed, Held, Key
+    from jobs.worker.taskevents import TaskEvents
+
+log = logging.getLogger("jobs.worker")
+
+SHORT = 0.005  # seconds: jobs measured to be this short go to a child several at a time
+CHUNK = 10
+TERM_GRACE = 3.0  # seconds for `finally` blocks of a stopped child before SIGKILL
+QUICK = 0.02  # seconds in which the threads that were started should empty the buffer
+
+
+class Slots:
+    """Takes jobs for a pool, reports their outcomes, and stops them."""
+
+    def __init__(self, feed: "Feed", pool: "BasePool", hostname: str, events: "TaskEvents", size: int) -> None:
+        self.feed = feed
+        self.pool = pool
+        self.hostname = hostname
+        self.events = events
+        self.size = size
+
+    def free(self) -> int:
+        raise NotImplementedError
+
+    def fill(self) -> None:
+        """Start what the buffer holds and there is room for."""
+        raise NotImplementedError
+
+    def stop(self, held: "Held") -> None:
+        """End a running job, as far as this pool can."""
+        raise NotImplementedError
+
+    def zombies(self) -> list[UUID]:
+        """Jobs whose body still runs though their run has been reported or lost: not to be claimed here."""
+        return []
+
+    def stuck(self) -> int:
+        """How many slots run a body past its timeout."""
+        return 0
+
+    def tick(self) -> None:
+        """Now and then, from the lease thread."""
+
+    def kill(self) -> None:
+        """End what still runs at the end of the grace."""
+
+    # --- for both kinds -------------------------------------------------------------------------------------------
+
+    def prepare(self, held: "Held") -> "Processor | None":
+        """Make Celery's request. A job whose type this worker does not know is given back for one that does."""
+        task: Processor | None = current_app.tasks.get(held.job.type)
+        if task is None:
+            message = f"this worker has no job type {held.job.type!r}"
+            error = Error("UnknownProcessor", message, "", "retryable")
+            self.feed.report(Outcome(*held.job.key, Verb.RETRY, delay=30.0, error=error))
+            return None
+        held.request = build(held, task, self.hostname, self.events)
+        return task
+
+    def ended(self, held: "Held", outcome: Outcome) -> None:
+        """Report, then tell Celery."""
+        self.feed.report(outcome)
+        stop_requests.pop(held.job.key, None)
+        if held.request is not None:
+            try:
+                held.request.announce(outcome)
+            except Exception:
+                log.exception("Celery was not told of %s", held.job.id)
+
+    def broken(self, held: "Held", error: BaseException) -> Outcome:
+        """The outcome of a run that our own code failed to run."""
+        log.error("could not run job %s", held.job.id, exc_info=error)
+        trace = "".join(traceback.format_exception(error))
+        return Outcome(*held.job.key, Verb.RETRY, delay=5.0, error=Error(type(error).__name__, str(error), trace, "retryable"))
+
+
+class ThreadSlots(Slots):
+    """Pool threads pull from the buffer until it is empty: no hand-over for each job."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.lock = threading.Lock()
+        self.pulling = 0  # threads at work or about to be
+        self.running: dict[Key, Held] = {}  # bodies that have not returned
+
+    def free(self) -> int:
+        with self.lock:
+            return self.size - len(self.running)
+
+    def zombies(self) -> list[UUID]:
+        with self.lock:
+            return [held.job.id for held in self.running.values() if held.stop is not None]
+
+    def stuck(self) -> int:
+        with self.lock:
+            return sum(held.overdue for held in self.running.values())
+
+    def fill(self) -> None:
+        self._start(int(len(self.feed.buffer) * self.feed.cost / QUICK) + 1)
+
+    def tick(self) -> None:
+        if self.feed.buffer and time.monotonic() - self.feed.taken > QUICK:
+            self._start(self.size)  # one of those at work got a long one
+
+    def _start(self, enough: int) -> None:
+        with self.lock:
+            count = min(enough, len(self.feed.buffer), self.size - self.pulling) if self.feed.buffer else 0
+            self.pulling += max(0, count)
+        for _ in range(count):
+            self.submit()
+
+    def submit(self) -> None:
+        self.pool.apply_async(self.pull, callback=lambda _: None)
+
+    def pull(self) -> None:
+        """What a pool thread does."""
+        try:
+            while taken := self.feed.take(1):
+                self._run(taken[0])
+        except BaseException:
+            log.exception("a pool thread ended")
+            raise
+        finally:
+            with self.lock:
+                self.pulling -= 1
+            self.feed.kick.set()
+        if self.feed.buffer:
+            self._start(1)  # put in after our last look and before our count was down
+
+    def _run(self, held: "Held") -> None:
+        with self.lock:
+            self.running[held.job.key] = held
+        try:
+            task = self.prepare(held)
+            if task is None:
+                return
+            accept(held, threading.get_ident())
+            if held.stop is not None:
+                raise held.stop
+            outcome = execution.run(task, held.job, for_tracer(held.job, task, self.hostname))
+        except BaseException as error:
+            outcome = Outcome(*held.job.key, Verb.CANCEL) if isinstance(error, Cancelled) else self.broken(held, error)
+        finally:
+            with self.lock:
+                self.running.pop(held.job.key, None)
+        self.ended(held, outcome)
+
+    def stop(self, held: "Held") -> None:
+        """Nothing more: `job.check` finds the request. The row of one that is out of time fails now."""
+
+
+class SoloSlots(ThreadSlots):
+    """One thread of our own, in which Celery's solo pool runs its target."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked = threading.Semaphore(0)
+        threading.Thread(target=self._loop, name="jobs-solo", daemon=True).start()
+
+    def submit(self) -> None:
+        self.asked.release()
+
+    def _loop(self) -> None:
+        while True:
+            self.asked.acquire()
+            self.pool.apply_async(self.pull, callback=lambda _: None)
+
+
+class ProcessSlots(Slots):
+    """One job for each trip to a child, or a chunk of jobs that were measured to be short."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.lock = threading.Lock()
+        self.trips: set[Trip] = set()
+
+    def free(self) -> int:
+        with self.lock:
+            return self.size - len(self.trips)
+
+    def fill(self) -> None:
+        while True:
+            with self.lock:
+                if len(self.trips) >= self.size:
+                    return
+                first = self.feed.buffer[0] if self.feed.buffer else None
+                many = first is not None and self._short(first) and len(self.feed.buffer) > self.size
+                taken = self.feed.take(CHUNK if many else 1)
+                if not taken:
+                    return
+                trip = Trip(self, taken)
+                self.trips.add(trip)
+            trip.go()
+
+    def _short(self, held: "Held") -> bool:
+        return self.feed.cost < SHORT and not held.job.losses
+
+    def back(self, trip: "Trip") -> None:
+        with self.lock:
+            self.trips.discard(trip)
+        self.feed.kick.set()
+        self.fill()
+
+    def stop(self, held: "Held") -> None:
+        trip = self._trip_of(held)
+        if trip is not None and trip.pid is not None:
+            self.pool.terminate_job(trip.pid, signal.SIGKILL if isinstance(held.stop, JobTimeout) else TERM_SIGNAL)
+
+    def tick(self) -> None:
+        """SIGKILL for children that were told to stop and have not."""
+        for trip in list(self.trips):
+            late = [held for held in trip.all if held.stop and time.monotonic() - held.stopped > TERM_GRACE]
+            if late and trip.pid is not None:
+                _kill(trip.pid)
+
+    def _trip_of(self, held: "Held") -> "Trip | None":
+        with self.lock:
+            return next((trip for trip in self.trips if held in trip.all), None)
+
+    def kill(self) -> None:
+        for trip in list(self.trips):
+            if trip.pid is not None:
+                _kill(trip.pid)
+
+
+class Trip:
+    """Jobs on their way to a child and back."""
+
+    def __init__(self, slots: ProcessSlots, taken: list["Held"]) -> None:
+        self.slots = slots
+        self.all = taken
+        self.sent: list[Held] = []
+        self.pid: int | None = None
+
+    def go(self) -> None:
+        orders: list[tuple[str, Claimed, dict[str, Any]]] = []
+        soft = None
+        for held in self.all:
+            try:
+                task = self.slots.prepare(held)
+            except Exception as error:
+                self.slots.ended(held, self.slots.broken(held, error))
+                continue
+            if task is not None:
+                orders.append((task.name, held.job, for_tracer(held.job, task, self.slots.hostname)))
+                self.sent.append(held)
+                soft = task.soft_time_limit
+        if not orders:
+            return self.slots.back(self)
+        try:
+            self.slots.pool.apply_async(
+                run_in_child,
+                args=(orders,),
+                accept_callback=self.accepted,
+                callback=self.returned,
+                error_callback=self.failed,
+                timeout_callback=lambda soft, timeout: None,
+                soft_timeout=soft if len(orders) == 1 else None,
+                correlation_id=str(self.sent[0].job.id),
+            )
+        except Exception as error:
+            for held in self.sent:
+                self.slots.ended(held, self.slots.broken(held, error))
+            self.slots.back(self)
+
+    def accepted(self, pid: int, _when: float) -> None:
+        self.pid = pid
+        for held in self.sent:
+            held.started = time.monotonic()
+            accept(held, pid)
+        for held in self.sent:
+            if held.stop is not None:  # told to while it was on its way
+                self.slots.stop(held)
+
+    def returned(self, outcomes: list[Outcome]) -> None:
+        try:
+            for held, outcome in zip(self.sent, outcomes, strict=True):
+                self.slots.ended(held, outcome)
+        finally:
+            self.slots.back(self)
+
+    def failed(self, info: ExceptionInfo) -> None:
+        """The child died, or was killed by us for one of these jobs."""
+        error = getattr(info.exception, "exc", info.exception)
+        ours = any(held.stop is not None for held in self.sent)
+        try:
+            for held in self.sent:
+                self.slots.ended(held, self._end(held, error, ours))
+        finally:
+            self.slots.back(self)
+
+    def _end(self, held: "Held", error: BaseException, ours: bool) -> Outcome:
+        if isinstance(held.stop, Cancelled):
+            return Outcome(*held.job.key, Verb.CANCEL)
+        if ours or isinstance(error, Terminated):  # killed for another job, or by mistake
+            return Outcome(*held.job.key, Verb.GIVE_BACK)
+        task = current_app.tasks[held.job.type]
+        verb = Verb.FAIL if task.on_lost == "fail" else Verb.LOSE
+        return Outcome(*held.job.key, verb, error=Error("WorkerLost", f"the process that ran it died: {error}", "", "worker-lost"))
+
+
+def run_in_child(orders: Collection[tuple[str, Claimed, dict[str, Any]]]) -> list[Outcome]:
+    """What a child runs. Celery's own target would give the parent only a repr of the result."""
+    return [execution.run(current_app.tasks[name], job, request) for name, job, request in orders]
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        log.debug("process %d is gone already", pid)

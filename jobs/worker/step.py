@@ -1,0 +1,112 @@
+"""The feed as a step of Celery's worker: after the pool and before the consumer, once each, whatever the broker does.
+
+Contract with Celery 5.7, each with a test: steps of the worker blueprint, `worker_shutting_down`, `use_eventloop`,
+`pool.on_close`, `pool.num_processes`, `app.amqp.queues.consume_from`, `build_tracer`.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+from celery import bootsteps, signals
+from celery.app.trace import build_tracer
+from django.conf import settings
+
+from jobs import checks
+from jobs.lifecycle import Outcome, Verb
+from jobs.upkeep import Upkeep
+from jobs.worker import slots
+from jobs.worker.feed import Feed, State
+from jobs.worker.leases import Clock, Leases
+from jobs.worker.taskevents import TaskEvents
+from jobs.worker.wakeups import WakeUps
+
+log = logging.getLogger("jobs.worker")
+
+KINDS = {"prefork": slots.ProcessSlots, "thread": slots.ThreadSlots, "solo": slots.SoloSlots}
+EX_CONFIG = 78
+
+FEED: Feed | None = None  # of this worker: remote commands find it here
+
+
+class FeedStep(bootsteps.StartStopStep):
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        """Before the pool forks: children inherit what is made here, and no threads."""
+        global FEED
+        self.kind = worker.pool_cls.__module__.rpartition(".")[2]
+        problems = [f"unknown pool {self.kind!r}: prefork, threads or solo"] if self.kind not in KINDS else []
+        if worker.autoscale:
+            problems.append("--autoscale is not supported: give the worker a --concurrency")
+        problems += checks.worker_problems(list(worker.app.amqp.queues.consume_from))
+        if problems:
+            print("; ".join(problems), file=sys.stderr)  # noqa: T201 (one line, before logging has started)
+            os._exit(EX_CONFIG)
+        self.feed = FEED = Feed(worker.app, worker.hostname, lambda: list(worker.app.amqp.queues.consume_from))
+        self.events = TaskEvents(worker.app, worker)
+        signals.worker_shutting_down.connect(self._close)
+
+    def start(self, worker: Any) -> None:
+        from jobs.worker import control  # noqa: F401 (registers the commands)
+
+        for name, task in worker.app.tasks.items():  # the consumer does so only once it has a broker
+            task.__trace__ = build_tracer(name, task, worker.app.loader, worker.hostname, app=worker.app)
+        # Else the pool closes before our stop, its supervisor thread ends, and every child which that thread
+        # forked dies with it (PR_SET_PDEATHSIG is about the forking thread), its job too.
+        worker.pool.on_close = lambda: None
+        feed = self.feed
+        feed.slots = KINDS[self.kind](feed, worker.pool, worker.hostname, self.events, worker.pool.num_processes)
+        self.leases = Leases(feed, feed.slots, self.kind)
+        self.upkeep = Upkeep(feed.name)
+        self.thread = threading.Thread(target=feed.run, name="jobs-feed", daemon=True)
+        for thread in (self.thread, self.leases, Clock(feed, feed.slots, self.events), WakeUps(feed), self.upkeep):
+            thread.start()
+        log.info("feeding %s from %s", feed.name, ", ".join(sorted(feed.queues())))
+
+    def _close(self, **kwargs: Any) -> None:
+        self.feed.close()  # in the signal's handler: seconds before `stop`
+
+    def stop(self, worker: Any) -> None:
+        self._stop(worker, settings.JOBS_SHUTDOWN_GRACE)
+
+    def terminate(self, worker: Any) -> None:
+        self._stop(worker, 0.0)
+
+    def _stop(self, worker: Any, grace: float) -> None:
+        """Let running jobs end within the grace, give the rest back, write everything, and leave."""
+        feed = self.feed
+        feed.close()
+        self.upkeep.ended.set()
+        end = time.monotonic() + grace
+        while time.monotonic() < end and (feed.count(State.RUNNING) or feed.count(State.BUFFERED)):
+            time.sleep(0.02)
+        with feed.lock:
+            unfinished = [held.job.key for held in feed.held.values() if held.state is not State.REPORTED]
+        for key in unfinished:
+            feed.report(Outcome(*key, Verb.GIVE_BACK))
+        if unfinished:
+            log.warning("gave back %d jobs that did not end within %.0f s", len(unfinished), grace)
+            feed.slots.kill()
+        feed.stopping = True
+        feed.kick.set()
+        self.thread.join(max(10.0, grace))
+        self.leases.ended.set()
+        self.leases.join(5)
+        self.upkeep.join(5)
+        try:
+            self.events.flush()
+        except Exception as error:
+            log.debug("the last events were not sent: %s", error)
+        if self.kind != "prefork" and (unfinished or feed.slots.stuck()):
+            logging.shutdown()
+            os._exit(self._status(worker))  # the pool would wait for its threads for ever
+
+    @staticmethod
+    def _status(worker: Any) -> int:
+        from celery.worker import state
+
+        return int(state.should_stop or state.should_terminate or worker.exitcode or 0)
