@@ -21,6 +21,7 @@ PREFIX = "jobyard-test-"  # then the process id of the owner
 _own: list[embedded.Valkey | embedded.Postgres] = []
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-django reads the settings
 def pytest_load_initial_conftests() -> None:
     if FOLDER not in os.environ:
         _remove_stale_folders()
