@@ -152,7 +152,6 @@ class WorkerFixup(DjangoWorkerFixup):
     def on_task_postrun(self, sender: Any, **kwargs: Any) -> None:
         if not sender.request.is_eager:
             close_old_connections()
-            self.close_cache()
 
 
 class Fixup(DjangoFixup):

@@ -222,6 +222,8 @@ class Feed:
             return True
         if not self.closing and self._room() > 0:
             self.hungry.set()
+        else:
+            self.hungry.clear()  # a token is for a worker that can use it
         self.kick.wait(0.05 if stopping else max(0.0, self.next_look - time.monotonic()))
         return True
 

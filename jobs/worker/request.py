@@ -55,7 +55,6 @@ def build(held: "Held", task: Processor, hostname: str, events: "TaskEvents") ->
     """The request of a run that starts now."""
     headers = _headers(held.job, task)
     message = Message(
-        body="[[], {}, {}]",
         headers=headers,
         content_type="application/json",
         content_encoding="utf-8",
@@ -64,7 +63,14 @@ def build(held: "Held", task: Processor, hostname: str, events: "TaskEvents") ->
         delivery_info={"routing_key": held.job.queue, "exchange": "", "priority": held.job.priority},
     )
     request = JobRequest(
-        message, app=task.app, hostname=hostname, eventer=events, task=task, connection_errors=(), maybe_make_aware=None
+        message,
+        app=task.app,
+        hostname=hostname,
+        eventer=events,
+        task=task,
+        connection_errors=(),
+        body=((), {}, {}),  # the pool is given the payload by us
+        decoded=True,
     )
     request.send_event(
         "task-received",

@@ -43,12 +43,16 @@ QUICK = 0.02  # seconds in which the threads that were started should empty the 
 class Slots:
     """Takes jobs for a pool, reports their outcomes, and stops them."""
 
-    def __init__(self, feed: "Feed", pool: "BasePool", hostname: str, events: "TaskEvents", size: int) -> None:
+    def __init__(self, feed: "Feed", pool: "BasePool", hostname: str, events: "TaskEvents") -> None:
         self.feed = feed
         self.pool = pool
         self.hostname = hostname
         self.events = events
-        self.size = size
+
+    @property
+    def size(self) -> int:
+        """How many jobs the pool runs at once; `pool grow` and `pool shrink` change it."""
+        return int(self.pool.num_processes)
 
     def free(self) -> int:
         raise NotImplementedError

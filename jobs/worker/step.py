@@ -59,7 +59,7 @@ class FeedStep(bootsteps.StartStopStep):
         # forked dies with it (PR_SET_PDEATHSIG is about the forking thread), its job too.
         worker.pool.on_close = lambda: None
         feed = self.feed
-        feed.slots = KINDS[self.kind](feed, worker.pool, worker.hostname, self.events, worker.pool.num_processes)
+        feed.slots = KINDS[self.kind](feed, worker.pool, worker.hostname, self.events)
         self.leases = Leases(feed, feed.slots, self.kind)
         self.upkeep = Upkeep(feed.name)
         self.thread = threading.Thread(target=feed.run, name="jobs-feed", daemon=True)
