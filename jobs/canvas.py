@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from celery import Celery, Signature
-from celery.canvas import _chain, _chord, group, maybe_signature
+from celery.canvas import _chain, group, maybe_signature
+from celery.canvas import chord as _chord
 from celery.utils.functional import arity_greater, maybe_list
 
 from jobs.errors import InvalidCanvas
 
 Step = dict[str, Any]
-Resolve = Callable[[Signature, bool], Step]  # signature, takes a result → step without canvas
+Resolve = Callable[[Signature[Any], bool], Step]  # signature, takes a result → step without canvas
 
 MAX_STEPS = 10_000
 MAX_DEPTH = 100  # of signatures within signatures; a cyclic one is deeper than any limit
@@ -39,7 +40,7 @@ class Planner:
         self.depth = 0
 
     def plan(
-        self, signature: Signature, then: list[Step], chord: "Membership | None" = None, *, takes: bool = True
+        self, signature: Signature[Any], then: list[Step], chord: "Membership | None" = None, *, takes: bool = True
     ) -> list[Step]:
         """The steps that start when `signature` does; `then` follows its end, which counts in `chord`.
 
@@ -60,7 +61,7 @@ class Planner:
             self.depth -= 1
 
     def _chain(self, signature: _chain, then: list[Step], chord: "Membership | None", takes: bool) -> list[Step]:
-        tasks, _ = signature._frozen  # the last one first, each group that has a successor made a chord
+        tasks, _ = signature._frozen  # type: ignore[attr-defined]  # the last one first, each group that has a successor made a chord
         following = then
         for place, task in enumerate(tasks):
             first = place == len(tasks) - 1
@@ -82,7 +83,7 @@ class Planner:
                 step["group"] = signature.id
         return steps
 
-    def _task(self, signature: Signature, then: list[Step], chord: "Membership | None", takes: bool) -> Step:
+    def _task(self, signature: Signature[Any], then: list[Step], chord: "Membership | None", takes: bool) -> Step:
         step = self.resolve(signature, takes and not signature.immutable)
         if step["id"] in self.ids:
             raise InvalidCanvas(f"cyclic canvas: {step['type']} with id {step['id']} is in it twice")
@@ -102,13 +103,13 @@ class Planner:
         after = [step for signature in self._frozen(link) for step in self.plan(signature, [])] + then
         on_error = [step for signature in self._frozen(link_error) for step in self.plan(signature, [])]
         for step in on_error:
-            if step.get("takes") == "" and arity_greater(self.app.tasks[step["type"]].__header__, 1):
+            if step.get("takes") == "" and arity_greater(self.app.tasks[step["type"]].__header__, 1):  # type: ignore[attr-defined]
                 step["explains"] = True  # Celery's newer form of an error callback
         return ({"then": after} if after else {}) | ({"on_error": on_error} if on_error else {})
 
-    def _frozen(self, links: Any) -> Iterable[Signature]:
+    def _frozen(self, links: Any) -> Iterable[Signature[Any]]:
         for link in maybe_list(links) or ():
-            signature = maybe_signature(link, app=self.app, clone=True)
+            signature: Signature[Any] = maybe_signature(link, app=self.app, clone=True)  # type: ignore[assignment]
             signature.freeze()
             yield signature
 

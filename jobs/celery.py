@@ -29,7 +29,7 @@ class JobsCelery(Celery):
 
     def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         """A job by the name of its type."""
-        from jobs.processor import get_processor  # processors are declared on this application
+        from jobs.calling import get_processor  # processors are declared on this application
 
         for sent_only in ("result_cls", "task_type"):
             options.pop(sent_only, None)
@@ -58,7 +58,7 @@ def dispatch(signature: Signature, args: Any, kwargs: Any, options: Mapping[str,
     """Insert the first jobs of a chain, group or chord, with all that follows in their rows, in one statement."""
     from jobs import lifecycle
     from jobs.canvas import Planner
-    from jobs.processor import current_job, resolve_step
+    from jobs.calling import current_job, resolve_step
 
     options = {**signature.options, **options}
     kwargs = dict(kwargs or {})

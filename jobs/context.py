@@ -15,7 +15,8 @@ from jobs.sessions import side_session
 
 if TYPE_CHECKING:
     from jobs.lifecycle import Enqueued
-    from jobs.processor import Payload, Processor
+    from jobs.calling import Processor
+    from jobs.payload import Payload
 
 log = logging.getLogger("jobs.job")
 

@@ -24,7 +24,7 @@ from jobs.encoding import encode, storable
 from jobs.errors import Cancelled, InvalidResult, JobError, JobTimeout, Retry, Snooze
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
 from jobs.payload import REDACTED, Backoff, secrets
-from jobs.processor import Processor
+from jobs.calling import Processor
 
 log = logging.getLogger("jobs")
 

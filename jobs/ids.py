@@ -10,7 +10,8 @@ except ImportError:  # before Python 3.14
 
 def new_id() -> UUID:
     """A time-ordered id (UUID version 7), so that the primary key grows at one end."""
-    return uuid7()
+    made: UUID = uuid7()
+    return made
 
 
 def new_task_id() -> str:

@@ -15,7 +15,7 @@ from jobs.models import Priority
 from jobs.payload import Backoff
 
 if TYPE_CHECKING:
-    from jobs.processor import Processor
+    from jobs.calling import Processor
 
 UNLIMITED = 32_767  # the row's largest number of attempts
 

@@ -14,7 +14,7 @@ from celery.worker.state import task_ready, task_reserved
 from kombu.message import Message
 
 from jobs.lifecycle import Claimed, Outcome, Verb
-from jobs.processor import Processor
+from jobs.calling import Processor
 
 if TYPE_CHECKING:
     from jobs.worker.feed import Held

@@ -28,7 +28,7 @@ from jobs.worker.request import accept, build, for_tracer
 if TYPE_CHECKING:
     from celery.concurrency.base import BasePool
 
-    from jobs.processor import Processor
+    from jobs.calling import Processor
     from jobs.worker.feed import Feed, Held, Key
     from jobs.worker.taskevents import TaskEvents
 
