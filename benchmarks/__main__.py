@@ -6,6 +6,7 @@ machine and run compare with each other only. Options: --jobs N, --rounds N, --o
 
 import argparse
 import os
+import secrets
 import signal
 import statistics
 import subprocess
@@ -37,7 +38,13 @@ def servers() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="jobyard-bench-", ignore_cleanup_errors=True) as folder:
         postgres, valkey = embedded.Postgres(Path(folder)), embedded.Valkey(Path(folder))
         embedded.export(postgres, valkey)
-        os.environ.update(DJANGO_SETTINGS_MODULE="benchmarks.settings", DEBUG="0", LOG_LEVEL="WARNING")
+        os.environ.update(
+            DJANGO_SETTINGS_MODULE="benchmarks.settings",
+            DEBUG="0",
+            SECRET_KEY=secrets.token_urlsafe(48),
+            ALLOWED_HOSTS="localhost",
+            LOG_LEVEL="WARNING",
+        )
         try:
             yield
         finally:
@@ -218,7 +225,7 @@ def report_waiting() -> None:
 
 
 def _start(arguments: list[str], **environment: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "celery", *arguments, "--without-mingle", "--without-gossip", "-l", "WARNING"]
+    command = [sys.executable, "-W", "ignore", "-m", "celery", "-q", *arguments, "--without-mingle", "--without-gossip", "-l", "WARNING"]
     return subprocess.Popen(command, env={**os.environ, **environment})
 
 

@@ -4,7 +4,7 @@ import os
 
 from celery import Celery
 
-app = Celery("stock", broker=os.environ["REDIS_URL"])
+app = Celery("stock", broker=os.environ["REDIS_URL"], set_as_current=False)  # ours stays the current one
 app.conf.update(task_ignore_result=True, task_default_queue="stock", broker_connection_retry_on_startup=True)
 
 

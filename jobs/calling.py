@@ -96,6 +96,19 @@ class Processor(Task[..., Any]):
         except ValueError as error:
             raise InvalidPayload(f"{self.name}: payload {error}", [{"loc": [], "msg": str(error)}]) from None
 
+    def encode_row_payload(self, payload: Any) -> str:
+        """The same of a payload in the shape its row has: a plain task's is `{"args": [...], "kwargs": {...}}`."""
+        if self.payload_model is not None:
+            return self.encode_payload((), payload)
+        args, kwargs = payload.get("args", []), payload.get("kwargs", {})
+        if payload.keys() - {"args", "kwargs"} or not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
+            expected = 'expected {"args": [...], "kwargs": {...}}'
+            raise InvalidPayload(f"{self.name}: {expected}", [{"loc": [], "msg": expected}])
+        try:
+            return self.encode_payload(tuple(args), kwargs)
+        except TypeError as error:
+            raise InvalidPayload(str(error), [{"loc": [], "msg": str(error)}]) from None
+
     def _check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         try:
             self.__header__(*args, **kwargs)  # type: ignore[attr-defined]

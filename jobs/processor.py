@@ -4,6 +4,7 @@ Here a job type is declared and jobs of any type are enqueued; what its task the
 """
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, cast, get_type_hints
@@ -102,8 +103,8 @@ def processor(
             payload_model=model,
             result_model=None if returns is type(None) else returns,
             max_attempts=max_attempts,
-            backoff=backoff or Backoff(),
-            timeout=timeout.total_seconds() if isinstance(timeout, timedelta) else timeout,
+            backoff=_unbound(backoff or Backoff()),
+            timeout=_unbound(timeout.total_seconds() if isinstance(timeout, timedelta) else timeout),
             retention=retention,
             body=staticmethod(body),
             typing=False,
@@ -111,6 +112,11 @@ def processor(
         return declared
 
     return declare
+
+
+def _unbound(value: Any) -> Any:
+    """A function that would otherwise become a method of the task."""
+    return staticmethod(value) if inspect.isfunction(value) else value
 
 
 # What the API takes beside a payload's fields in one flat object.
@@ -134,7 +140,7 @@ def _plain(result: Any) -> Any:
 
 def _new_job(type_: "str | Processor", payload: Any, opts: Mapping[str, Any]) -> NewJob:
     found = get_processor(type_) if isinstance(type_, str) else type_
-    return found.new_job(found.encode_payload((), payload if payload is not None else {}), opts)
+    return found.new_job(found.encode_row_payload(payload if payload is not None else {}), opts)
 
 
 def enqueue(type_: "str | Processor", payload: Payload | Mapping[str, Any] | None = None, **opts: Any) -> Enqueued:
