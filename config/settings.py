@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
+from kombu import Queue
 
 from config import environment as env
 
@@ -174,6 +175,7 @@ CELERY_RESULT_BACKEND_MAX_RETRIES = 5
 CELERY_RESULT_EXTENDED = True
 CELERY_RESULT_EXPIRES = JOBS_RETENTION["completed"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in JOBS_QUEUES]
 CELERY_TASK_CREATE_MISSING_QUEUES = False
 CELERY_TASK_IGNORE_RESULT = True  # the feed writes outcomes; the child's backend writes nothing
 CELERY_TASK_TRACK_STARTED = False  # so does the claim
@@ -212,7 +214,9 @@ _before = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 _render = {
-    "console": [structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)],
+    "console": [
+        structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)
+    ],
     "json": [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
 }
 LOGGING = {
@@ -233,6 +237,7 @@ LOGGING = {
         "processors": {"level": LOG_LEVEL},
         "celery.app.trace": {"level": "WARNING"},  # a line per job: `jobs` says that
         "flower": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},  # a line per request, with its query
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "uvicorn": {"handlers": [], "propagate": True},

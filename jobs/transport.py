@@ -16,12 +16,13 @@ log = logging.getLogger(__name__)
 class QoS(virtual.QoS):
     """Holds what was received and not yet acknowledged."""
 
-    def restore_unacked(self) -> list[tuple[BaseException, Any]]:
+    def restore_unacked(self) -> list[tuple[BaseException, Any]]:  # type: ignore[override]
         """Let go of what is held; nothing is left over for kombu to dump."""
-        self._flush()
-        for message in self._delivered.values():
+        self._flush()  # type: ignore[attr-defined]
+        delivered: dict[str, Any] = self._delivered or {}
+        for message in delivered.values():
             log.warning("raw message %s was lost with the connection to Redis", message.headers.get("id"))
-        self._delivered.clear()
+        delivered.clear()
         return []
 
 
@@ -30,7 +31,7 @@ class Channel(redis.Channel):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.QoS = QoS
+        self.QoS = QoS  # type: ignore[assignment]
 
 
 class Transport(redis.Transport):
