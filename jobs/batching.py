@@ -19,7 +19,8 @@ T = TypeVar("T")
 
 _RECORD = """
 INSERT INTO jobs_batchitem (job, key, result, error)
-SELECT %(job)s::uuid, key, result, error FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r(key text, result jsonb, error text)
+SELECT %(job)s::uuid, key, result, error
+FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r(key text, result jsonb, error text)
 ON CONFLICT DO NOTHING
 """
 
@@ -62,7 +63,8 @@ def batch_process(
             job.progress(len(outcome.succeeded) + len(outcome.failed), total)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-        _record(job, outcome, {name: future for future, name in running.items() if future.done() and not future.cancelled()})
+        ended = {future for future in running if future.done() and not future.cancelled()}
+        _record(job, outcome, {running[future]: future for future in ended})
 
 
 def _call(fn: Callable[[T], Any], item: T) -> Any:

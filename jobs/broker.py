@@ -9,9 +9,11 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 import redis
+from celery.app.control import Control
 from django.conf import settings
 
 log = logging.getLogger("jobs.broker")
@@ -52,13 +54,12 @@ def ask_to_stop(jobs: Iterable[tuple[str, str, int]]) -> None:
     from celery import current_app  # the broadcast goes through whichever app this process runs
 
     for worker, job_id, run in jobs:
-        node = worker.rpartition(":")[0]
-        arguments = {"job_id": job_id, "run": run}
-        _send(
-            lambda _, node=node, arguments=arguments: current_app.control.broadcast(
-                "stop_job", arguments=arguments, destination=[node]
-            )
-        )
+        order = {"arguments": {"job_id": job_id, "run": run}, "destination": [worker.rpartition(":")[0]]}
+        _send(partial(_broadcast, current_app.control, order))
+
+
+def _broadcast(control: Control, order: dict[str, Any], _: redis.Redis) -> None:
+    control.broadcast("stop_job", **order)
 
 
 def _send(hint: Callable[[redis.Redis], object]) -> None:

@@ -2,7 +2,8 @@
 
 A *step* is a job that is not a row yet:
 
-    {"id", "type", "payload", "queue", "priority", "max_attempts", "timeout", "backoff"?, "delay"?, "expires_in"?, "group"?,
+    {"id", "type", "payload", "queue", "priority", "max_attempts", "timeout", and where they are given
+     "backoff", "delay", "scheduled_at", "expires_in", "expires_at", "tags", "group",
      "takes": the payload field that receives the result before it ("" a plain task's first argument, absent: none),
      "explains": true when an error callback wants (job, message, traceback),
      "canvas": {"then": [steps after success], "on_error": [steps after failure],

@@ -10,8 +10,9 @@ from typing import Any
 import celery.canvas
 from celery import Celery, Signature, signals
 from celery.app.control import Control
-from celery.canvas import _chain, _chord, group
-from celery.fixups.django import DjangoFixup, DjangoWorkerFixup
+from celery.canvas import _chain, group
+from celery.canvas import chord as _chord
+from celery.fixups.django import DjangoFixup, DjangoWorkerFixup  # type: ignore[attr-defined]
 from celery.utils.functional import maybe_list
 from django.db import close_old_connections, reset_queries
 
@@ -23,11 +24,17 @@ class JobsCelery(Celery):
 
     def __init__(self, main: str, **options: Any) -> None:
         super().__init__(
-            main, task_cls="jobs.processor:Processor", control="jobs.celery:JobsControl", fixups={"jobs.celery:fixup"}, **options
+            main,
+            task_cls="jobs.processor:Processor",
+            control="jobs.celery:JobsControl",
+            fixups=["jobs.celery:fixup"],
+            **options,
         )
         self.steps["worker"].add("jobs.worker.step:FeedStep")
 
-    def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+    def send_task(  # type: ignore[override]
+        self, name: str, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> Any:
         """A job by the name of its type."""
         from jobs.calling import get_processor  # processors are declared on this application
 
@@ -54,18 +61,18 @@ class JobsControl(Control):
 SCHEDULING = ("countdown", "eta", "delay", "scheduled_at", "task_id")  # options of a canvas that are its first steps'
 
 
-def dispatch(signature: Signature, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Any:
+def dispatch(signature: Signature[Any], args: Any, kwargs: Any, options: Mapping[str, Any]) -> Any:
     """Insert the first jobs of a chain, group or chord, with all that follows in their rows, in one statement."""
     from jobs import lifecycle
-    from jobs.canvas import Planner
     from jobs.calling import current_job, resolve_step
+    from jobs.canvas import Planner
 
     options = {**signature.options, **options}
     kwargs = dict(kwargs or {})
     mine = signature.clone()
-    mine.options = {}
+    mine["options"] = {}
     if isinstance(mine, _chord) and (body := kwargs.pop("body", None)) is not None:
-        mine.body = body.clone()
+        mine.body = body.clone()  # type: ignore[misc]
     _spread(mine, {k: v for k, v in options.items() if k not in SCHEDULING}, heads_only=False)
     _spread(mine, {k: v for k, v in options.items() if k in SCHEDULING and k != "task_id"}, heads_only=True)
     _give(mine, tuple(args or ()), kwargs)
@@ -75,7 +82,7 @@ def dispatch(signature: Signature, args: Any, kwargs: Any, options: Mapping[str,
     return result
 
 
-def _give(signature: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def _give(signature: Signature[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Hand a canvas's arguments to its first tasks."""
     if not args and not kwargs:
         return
@@ -89,7 +96,7 @@ def _give(signature: Signature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         _give(head, args, kwargs)
 
 
-def _heads(signature: Signature) -> list[Signature] | None:
+def _heads(signature: Signature[Any]) -> list[Signature[Any]] | None:
     """The signatures that start first; None for a single task."""
     if isinstance(signature, _chain):
         return list(signature.tasks[:1])
@@ -98,7 +105,7 @@ def _heads(signature: Signature) -> list[Signature] | None:
     return list(signature.tasks) if isinstance(signature, group) else None
 
 
-def _spread(signature: Signature, options: Mapping[str, Any], *, heads_only: bool) -> None:
+def _spread(signature: Signature[Any], options: Mapping[str, Any], *, heads_only: bool) -> None:
     """Apply a canvas's options: callbacks to its end, error callbacks and the rest to each of its tasks."""
     if not options:
         return
@@ -122,7 +129,7 @@ def _spread(signature: Signature, options: Mapping[str, Any], *, heads_only: boo
         _spread(task, options, heads_only=heads_only)
 
 
-def _tracked(cls: type[Signature]) -> None:
+def _tracked(cls: type[Signature[Any]]) -> None:
     original = cls.apply_async
 
     def apply_async(self: Any, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
@@ -130,12 +137,12 @@ def _tracked(cls: type[Signature]) -> None:
             return original(self, args, kwargs, **options)
         return dispatch(self, args, kwargs, options)
 
-    cls.apply_async = apply_async
+    cls.apply_async = apply_async  # type: ignore[assignment, method-assign]
 
 
 for canvas_class in (_chain, _chord, group):
     _tracked(canvas_class)
-celery.canvas.uuid = new_task_id
+celery.canvas.uuid = new_task_id  # type: ignore[attr-defined]
 
 
 # --- database connections ---------------------------------------------------------------------------------------
@@ -155,6 +162,8 @@ class WorkerFixup(DjangoWorkerFixup):
 
 
 class Fixup(DjangoFixup):
+    _worker_fixup: WorkerFixup | None
+
     @property
     def worker_fixup(self) -> WorkerFixup:
         if self._worker_fixup is None:  # not before the application is configured
@@ -164,7 +173,8 @@ class Fixup(DjangoFixup):
 
 def fixup(app: Celery) -> Fixup:
     """Named by `JobsCelery`; runs before tasks are loaded."""
-    installed: Fixup = Fixup(app).install()
+    installed = Fixup(app)
+    installed.install()
     return installed
 
 

@@ -14,8 +14,8 @@ from jobs.errors import JobError
 from jobs.sessions import side_session
 
 if TYPE_CHECKING:
-    from jobs.lifecycle import Enqueued
     from jobs.calling import Processor
+    from jobs.lifecycle import Enqueued
     from jobs.payload import Payload
 
 log = logging.getLogger("jobs.job")

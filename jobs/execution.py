@@ -12,19 +12,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from billiard.einfo import ExceptionInfo
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as CeleryRetry
 from django.conf import settings
 from django.utils import timezone
 
 from jobs import lifecycle
+from jobs.calling import Processor
 from jobs.context import JobContext
 from jobs.encoding import encode, storable
 from jobs.errors import Cancelled, InvalidResult, JobError, JobTimeout, Retry, Snooze
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
 from jobs.payload import REDACTED, Backoff, secrets
-from jobs.calling import Processor
 
 log = logging.getLogger("jobs")
 
@@ -45,7 +44,8 @@ def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
         if traced.info is None:
             outcome = Outcome(job.id, job.run, Verb.COMPLETE, result=_encode(traced.retval))
         else:
-            outcome = _failed(task, job, traced.retval, payload)
+            # Not `traced.retval`'s error: Celery puts a base class in place of one that it cannot pickle.
+            outcome = of_error(task, job, traced.info.retval, str(traced.retval.traceback), payload)
     except Exception as error:  # a payload that is not what was enqueued, a result that is not JSON
         seconds = time.monotonic() - started
         outcome = of_error(task, job, error, "".join(traceback.format_exception(error)), payload)
@@ -66,12 +66,6 @@ def _encode(result: Any) -> str:
         return encode(result, settings.JOBS_MAX_PAYLOAD)
     except ValueError as error:
         raise InvalidResult(f"the result is {error}") from None
-
-
-def _failed(task: Processor, job: Claimed, info: ExceptionInfo, payload: Any) -> Outcome:
-    error = info.exception
-    error = getattr(error, "exc", error) if not isinstance(error, CeleryRetry) else error
-    return of_error(task, job, error, str(info.traceback), payload)
 
 
 def of_error(task: Processor, job: Claimed, error: BaseException, trace: str, payload: Any) -> Outcome:
@@ -107,7 +101,8 @@ def _verdict(task: Processor, job: Claimed, error: BaseException) -> tuple[Verb,
         case Ignore():
             return Verb.CANCEL, 0.0, error
         case Reject():
-            return (Verb.GIVE_BACK if error.requeue else Verb.FAIL), 0.0, error
+            requeue: bool = error.requeue  # type: ignore[attr-defined]
+            return (Verb.GIVE_BACK if requeue else Verb.FAIL), 0.0, error
         case Retry() if error.after is not None:
             return Verb.RETRY, error.after, error
         case Retry() | JobTimeout() | SoftTimeLimitExceeded():

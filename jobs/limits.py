@@ -35,7 +35,8 @@ _SUCCEEDED = "UPDATE jobs_limit SET failures = 0, open_until = NULL WHERE name =
 _FAILED = """
 INSERT INTO jobs_limit AS l (name, failures) VALUES (%(name)s, 1)
 ON CONFLICT (name) DO UPDATE SET failures = l.failures + 1,
-    open_until = CASE WHEN l.failures + 1 >= %(break_after)s THEN clock_timestamp() + %(break_for)s * interval '1 second' END
+    open_until = CASE WHEN l.failures + 1 >= %(break_after)s
+        THEN clock_timestamp() + %(break_for)s * interval '1 second' END
 """
 
 

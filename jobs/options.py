@@ -21,10 +21,10 @@ UNLIMITED = 32_767  # the row's largest number of attempts
 
 # What Celery passes along and a job has no use for: there is no message.
 IGNORED = frozenset(
-    "producer connection router exchange routing_key serializer compression delivery_mode mandatory immediate headers shadow "
-    "add_to_parent group_index chord root_id parent_id ignore_result result_cls task_type publisher retry retry_policy "
-    "reply_to time_limit soft_time_limit stamped_headers stamps replaced_task_nesting correlation_id result_extended "
-    "argsrepr kwargsrepr route_name chain interval max_retries".split()
+    "producer connection router exchange routing_key serializer compression delivery_mode mandatory immediate "
+    "headers shadow add_to_parent group_index chord root_id parent_id ignore_result result_cls task_type publisher "
+    "retry retry_policy reply_to time_limit soft_time_limit stamped_headers stamps replaced_task_nesting "
+    "correlation_id result_extended argsrepr kwargsrepr route_name chain interval max_retries".split()
 )
 
 
@@ -53,7 +53,7 @@ def resolve(processor: "Processor", payload: str, options: Mapping[str, Any]) ->
 
 
 def priority(value: int | str) -> int:
-    """1–10 from a number or a name."""
+    """1 to 10 from a number or a name."""
     if isinstance(value, str) and value.upper() in Priority.__members__:
         return int(Priority[value.upper()])
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 10:
@@ -70,9 +70,10 @@ def job_id(value: Any, name: str = "task_id") -> UUID:
 
 
 def _number(name: str, value: Any, low: float, high: float = math.inf) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or not math.isfinite(value):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high or not math.isfinite(value):
         raise InvalidOption(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}", field=name)
-    return value
+    return float(value)
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> int:
@@ -141,7 +142,7 @@ def _short(longest: int) -> Callable[[str, Any], str]:
 
 _READERS: dict[str, Callable[[NewJob, str, Any], None]] = {
     "task_id": _set("id", lambda name, value: job_id(value, name)),
-    "queue": lambda job, name, value: setattr(job, "queue", _text(name, getattr(value, "name", value), 100).replace("-", "_")),
+    "queue": _set("queue", lambda name, value: _text(name, getattr(value, "name", value), 100).replace("-", "_")),
     "priority": lambda job, name, value: setattr(job, "priority", priority(value)),
     "countdown": _delay,
     "delay": _delay,
@@ -162,4 +163,3 @@ _READERS: dict[str, Callable[[NewJob, str, Any], None]] = {
     "link": lambda job, name, value: None,  # read by `jobs.processor`
     "link_error": lambda job, name, value: None,
 }
-

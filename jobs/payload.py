@@ -52,7 +52,10 @@ def secrets(model: type[BaseModel], payload: Any) -> set[str]:
 
 @dataclass(frozen=True)
 class Backoff:
-    """How long to wait before attempt n + 1: base × factor^(n-1) seconds, at most `max`; with full jitter, a random part of it."""
+    """How long to wait before attempt n + 1: base * factor ** (n - 1) seconds, at most `max`.
+
+    With full jitter it is a random part of that.
+    """
 
     base: float = settings.JOBS_RETRY_BASE_DELAY
     max: float = settings.JOBS_RETRY_MAX_DELAY

@@ -11,7 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from celery import states
-from celery.exceptions import TaskRevokedError, TimeoutError
+from celery.exceptions import TaskRevokedError
+from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.utils.serialization import create_exception_cls
 from django.db import DatabaseError, InterfaceError, connection
 from django_celery_results.backends import DatabaseBackend
@@ -54,7 +55,8 @@ class JobBackend(DatabaseBackend):
         rows = Job.objects.in_bulk([job for job in wanted.values() if job])
         failed = [job.id for job in rows.values() if job.status in (Status.FAILED, Status.SCHEDULED)]
         failures = {f.job_id: f for f in Failure.objects.filter(job__in=failed).order_by("run")}
-        return [_meta(task_id, rows.get(job) if job else None, failures.get(job)) for task_id, job in wanted.items()]
+        found = {task_id: rows.get(job) if job else None for task_id, job in wanted.items()}
+        return [_meta(task_id, job, failures.get(job.id) if job else None) for task_id, job in found.items()]
 
     def get_many(
         self,
@@ -79,14 +81,15 @@ class JobBackend(DatabaseBackend):
                     yield meta["task_id"], meta
             if left:
                 if end is not None and time.monotonic() >= end:
-                    raise TimeoutError(f"{len(left)} jobs have not ended")
+                    raise CeleryTimeoutError(f"{len(left)} jobs have not ended")
                 if on_interval:
                     on_interval()
                 time.sleep(interval)
 
     def _forget(self, task_id: str) -> None:
         """Delete the row of a job that has ended; one that is active stays."""
-        Job.objects.filter(id=_uuid(task_id), status__in=TERMINAL).delete()
+        if (job := _uuid(task_id)) is not None:
+            Job.objects.filter(id=job, status__in=TERMINAL).delete()
 
     def cleanup(self) -> None:
         """Nothing: retention is upkeep's."""

@@ -27,7 +27,7 @@ def fetch(sql: str, parameters: Mapping[str, Any]) -> list[Row]:
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(sql, parameters)  # type: ignore[arg-type]
+        cursor.execute(sql, parameters)
         return cursor.fetchall() if cursor.description else []
 
 

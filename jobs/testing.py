@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from celery import current_app
 from celery.app.trace import build_tracer
 
 from jobs import lifecycle
@@ -51,9 +50,10 @@ def _run(claimed: list[Claimed]) -> None:
     for job in claimed:
         task = get_processor(job.type)
         if task.__trace__ is None:
-            task.__trace__ = build_tracer(task.name, task, app=current_app._get_current_object())
+            task.__trace__ = build_tracer(task.name, task, app=task.app)
         with without_side_session():
-            outcome = run(task, job, {"id": str(job.id), "retries": job.attempt - 1, "is_eager": False, "delivery_info": {}})
+            request = {"id": str(job.id), "retries": job.attempt - 1, "is_eager": False, "delivery_info": {}}
+            outcome = run(task, job, request)
         lifecycle.finish([outcome])
 
 
@@ -69,5 +69,6 @@ def assert_enqueued(
     if not found or (count is not None and len(found) != count):
         waiting = list(Job.objects.active().values_list("type", "payload", "status")[:20])
         wanted = "a job" if count is None else f"{count} jobs"
-        raise AssertionError(f"expected {wanted} of {type_} with {payload} {fields}, found {len(found)}; active are {waiting}")
+        asked = f"{wanted} of {type_} with {payload} {fields}"
+        raise AssertionError(f"expected {asked}, found {len(found)}; active are {waiting}")
     return found

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from celery import current_app
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db.models.functions import Now
 
 from jobs import leadership, lifecycle
+from jobs.calling import processors
 from jobs.models import Status, Worker
 from jobs.sessions import own_session
 
@@ -61,7 +61,7 @@ class Upkeep(threading.Thread):
     def round(self) -> None:
         """One pass over all sweeps."""
         now = time.monotonic()
-        # After an outage of Postgres every lease looks stale: their workers could not renew. Give them one lease of time.
+        # After an outage of Postgres every lease looks stale, as no worker could renew: give them one lease of time.
         if self.connected_at is not None and now - self.connected_at >= settings.JOBS_LEASE:
             _told("rescued", repeat(lifecycle.rescue))
         _told("expired", repeat(lifecycle.expire))
@@ -88,7 +88,7 @@ def _told(what: str, count: int) -> None:
 
 def prune() -> int:
     """Delete jobs that ended longer ago than they are kept: by type where it says so, else by the settings."""
-    own = {name: task.retention for name, task in current_app.tasks.items() if getattr(task, "retention", None)}
+    own = {name: task.retention for name, task in processors().items() if task.retention}
     total = 0
     for status in (Status.COMPLETED, Status.CANCELLED, Status.FAILED):
         general = settings.JOBS_RETENTION[status.value]

@@ -45,7 +45,8 @@ RETURNING j.id, j.run, j.worker, old.first
 def cancel(ids: Collection[UUID], *, actor: str, reason: str = "", kind: str = "cancelled") -> dict[UUID, Status]:
     """Cancel waiting jobs at once, ask for the end of running ones.
 
-    Returns the new status of each: `cancelled`, or `processing` where it was asked. Terminal and unknown ids are missing.
+    Returns the new status of each: `cancelled`, or `processing` where it was asked. Terminal and unknown ids are
+    missing.
     """
     with transaction.atomic():
         waiting = fetch(_CANCEL_WAITING, {"ids": list(ids)})
@@ -73,7 +74,8 @@ _RETRY = """
 UPDATE jobs_job j SET status = 'pending', attempt = 0, losses = 0, scheduled_at = now(), finished_at = NULL,
     cancel_requested_at = NULL, expires_at = NULL, result = NULL, progress = NULL
 FROM (SELECT id, status FROM (
-        SELECT id, status, row_number() OVER (PARTITION BY type, coalesce(unique_key, id::text) ORDER BY id DESC) AS place
+        SELECT id, status,
+            row_number() OVER (PARTITION BY type, coalesce(unique_key, id::text) ORDER BY id DESC) AS place
         FROM (SELECT * FROM jobs_job f WHERE id = ANY(%(ids)s::uuid[]) AND status IN ('failed', 'cancelled')
               AND NOT (run = 0 AND status = 'failed')
               AND NOT EXISTS (SELECT 1 FROM jobs_job a WHERE a.type = f.type AND a.unique_key = f.unique_key
@@ -149,7 +151,7 @@ RETURNING j.id, old.priority
 
 
 def set_priority(ids: Collection[UUID], priority: int, *, actor: str) -> list[UUID]:
-    """Change the priority (1–10) of waiting jobs. Returns those changed."""
+    """Change the priority (1 to 10) of waiting jobs. Returns those changed."""
     with transaction.atomic():
         rows = fetch(_SET_PRIORITY, {"ids": list(ids), "priority": priority})
         _record("priority", actor, "", {job: ({"priority": before}, {"priority": priority}) for job, before in rows})
@@ -183,7 +185,9 @@ RETURNING 1
 """
 
 
-def prune(status: Status, age: float, limit: int, *, of_type: str | None = None, but_types: Collection[str] = ()) -> int:
+def prune(
+    status: Status, age: float, limit: int, *, of_type: str | None = None, but_types: Collection[str] = ()
+) -> int:
     """Delete up to `limit` jobs that ended in `status` more than `age` seconds ago, with their failures and events."""
     types = "AND type = %(type)s" if of_type is not None else "AND NOT type = ANY(%(but)s::text[])"
     parameters = {"status": status.value, "age": age, "limit": limit, "type": of_type, "but": list(but_types)}
@@ -191,5 +195,8 @@ def prune(status: Status, age: float, limit: int, *, of_type: str | None = None,
 
 
 def prune_chords(age: float, open_age: float) -> int:
-    """Delete chords whose body has ended, and those that nobody completed in `open_age` seconds: their members may then be pruned."""
+    """Delete chords whose body has ended, and those that nobody completed in `open_age` seconds.
+
+    Their members may then be pruned.
+    """
     return len(fetch(_PRUNE_CHORDS, {"age": age, "open_age": open_age}))

@@ -41,7 +41,8 @@ WITH share AS MATERIALIZED (
     SELECT queue, count(*)::int AS size FROM (
         SELECT q.name AS queue
         FROM unnest(%(queues)s::text[], %(caps)s::int[]) AS w(name, cap)
-        JOIN jobs_queue q ON q.name = w.name AND q.paused_at IS NULL AND (q.max_running IS NULL OR w.name = ANY(%(limited)s::text[]))
+        JOIN jobs_queue q ON q.name = w.name AND q.paused_at IS NULL
+            AND (q.max_running IS NULL OR w.name = ANY(%(limited)s::text[]))
         CROSS JOIN LATERAL (
             SELECT id, priority, scheduled_at FROM jobs_job
             WHERE status = 'pending' AND queue = q.name AND (expires_at IS NULL OR expires_at > now())
@@ -63,7 +64,13 @@ RETURNING id, run, attempt, max_attempts, losses, type, payload::text, queue, pr
 
 
 def claim(
-    caps: Mapping[str, int], count: int, *, worker: str, lease: float, limited: Collection[str] = (), avoid: Collection[UUID] = ()
+    caps: Mapping[str, int],
+    count: int,
+    *,
+    worker: str,
+    lease: float,
+    limited: Collection[str] = (),
+    avoid: Collection[UUID] = (),
 ) -> list[Claimed]:
     """pending → processing: up to `count` jobs, and of each queue up to its cap, best first.
 
@@ -115,8 +122,8 @@ def room(queues: Collection[str]) -> dict[str, int]:
 
     Two statements: a count in the one that waits for locks would see the snapshot from before the wait.
     """
-    limits = dict(fetch(_LOCK_LIMITED, {"queues": list(queues)}))
-    running = dict(fetch(_RUNNING, {"queues": list(limits)})) if limits else {}
+    limits: dict[str, int] = dict(fetch(_LOCK_LIMITED, {"queues": list(queues)}))
+    running: dict[str, int] = dict(fetch(_RUNNING, {"queues": list(limits)})) if limits else {}
     return {name: max(0, limit - running.get(name, 0)) for name, limit in limits.items()}
 
 
@@ -194,7 +201,8 @@ def rescue(limit: int = 500) -> int:
 
 
 def _loss(job: UUID, run: int, worker: str) -> Outcome:
-    return Outcome(job, run, Verb.LOSE, error=Error("WorkerLost", f"{worker} stopped renewing its lease", "", "worker-lost"))
+    error = Error("WorkerLost", f"{worker} stopped renewing its lease", "", "worker-lost")
+    return Outcome(job, run, Verb.LOSE, error=error)
 
 
 def start_over(worker: str, known: Collection[tuple[UUID, int]]) -> int:

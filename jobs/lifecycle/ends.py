@@ -78,7 +78,8 @@ UPDATE jobs_job j SET
     result = CASE WHEN d.verb = 'complete' THEN d.result::jsonb END,
     attempt = CASE WHEN d.verb IN ('snooze', 'give back', 'lose') THEN greatest(j.attempt - 1, 0) ELSE j.attempt END,
     losses = CASE WHEN d.verb = 'lose' THEN j.losses + 1 ELSE j.losses END,
-    scheduled_at = CASE WHEN d.verb IN ('retry', 'snooze') THEN now() + d.delay * interval '1 second' ELSE j.scheduled_at END,
+    scheduled_at = CASE WHEN d.verb IN ('retry', 'snooze') THEN now() + d.delay * interval '1 second'
+        ELSE j.scheduled_at END,
     started_at = CASE WHEN d.seconds IS NULL THEN j.started_at ELSE now() - d.seconds * interval '1 second' END,
     finished_at = CASE WHEN {_NEXT_STATUS} IN ('completed', 'failed', 'cancelled') THEN now() END,
     lease_expires_at = NULL, progress = coalesce(d.progress::jsonb, j.progress)
@@ -89,9 +90,10 @@ RETURNING j.id, j.run, j.status, j.queue, j.canvas::text, j.attempt, j.worker, j
 """  # noqa: S608
 
 _FAILURES = """
-INSERT INTO jobs_failure (job_id, run, attempt, error, message, traceback, classification, fingerprint, worker, started_at)
-SELECT * FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r(job_id uuid, run int, attempt int, error text, message text,
-    traceback text, classification text, fingerprint text, worker text, started_at timestamptz)
+INSERT INTO jobs_failure (job_id, run, attempt, error, message, traceback, classification, fingerprint, worker,
+    started_at)
+SELECT * FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r(job_id uuid, run int, attempt int, error text,
+    message text, traceback text, classification text, fingerprint text, worker text, started_at timestamptz)
 ON CONFLICT DO NOTHING
 """
 

@@ -54,7 +54,7 @@ _COLUMNS = """id uuid, type text, payload text, queue text, priority int, attemp
     backoff jsonb, delay float8, scheduled_at timestamptz, expires_in float8, expires_at timestamptz,
     unique_key text, created_by text, tags jsonb, schedule text, parent uuid, "group" uuid, canvas jsonb"""
 
-# One statement for one job and for ten thousand. %(ended)s: steps that will never run, because the job before them failed.
+# One statement for one job and for ten thousand. %(ended)s: steps that never run, because the job before them failed.
 _INSERT = f"""
 INSERT INTO jobs_job (id, type, payload, queue, priority, status, attempt, max_attempts, timeout, backoff, scheduled_at,
     expires_at, finished_at, unique_key, created_by, tags, schedule, parent, "group", canvas)
@@ -82,8 +82,7 @@ def enqueue(jobs: Sequence[NewJob]) -> list[Enqueued]:
     A job whose id exists, or whose unique key is active, is not inserted: its `Enqueued` names the existing one.
     """
     inserted = insert(jobs, _ENQUEUE)
-    answers = [Enqueued(job.id, inserted[job.id], True) if job.id in inserted else _existing(job) for job in jobs]
-    return answers
+    return [Enqueued(job.id, inserted[job.id], True) if job.id in inserted else _existing(job) for job in jobs]
 
 
 def _existing(job: NewJob) -> Enqueued:

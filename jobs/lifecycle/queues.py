@@ -10,7 +10,8 @@ from jobs.models import Event, Queue
 def pause(queue: str, *, actor: str, reason: str = "") -> bool:
     """Let no worker claim from this queue; running jobs finish. False: it was paused already."""
     with transaction.atomic():
-        changed = Queue.objects.filter(name=queue, paused_at=None).update(paused_at=Now(), paused_by=actor, reason=reason)
+        running = Queue.objects.filter(name=queue, paused_at=None)
+        changed = running.update(paused_at=Now(), paused_by=actor, reason=reason)
         if changed:
             Event.objects.create(queue=queue, kind="paused", actor=actor, reason=reason)
     return bool(changed)

@@ -139,7 +139,8 @@ def _close_chords(members: list[tuple[dict[str, Any], Ended]]) -> None:
     """Start the body of each chord whose members are all completed; fail that of one with a member that is not."""
     chords = {chord["id"]: {"id": chord["id"], "size": chord["size"], "body": chord["body"]} for chord, _ in members}
     fetch(_CREATE_CHORDS, {"rows": json.dumps(list(chords.values()))})
-    open_chords = {chord: json.loads(body) for chord, _, body in fetch(_LOCK_CHORDS, {"ids": [UUID(c) for c in chords]})}
+    locked = fetch(_LOCK_CHORDS, {"ids": [UUID(chord) for chord in chords]})
+    open_chords = {chord: json.loads(body) for chord, _, body in locked}
     broken: dict[UUID, Ended] = {}
     for chord, job in members:
         if job.status != Status.COMPLETED and UUID(chord["id"]) in open_chords:
@@ -158,7 +159,8 @@ def _break_chord(body: list[Step], member: Ended) -> None:
     new = _put_down(jobs, f"{member.id}, a member of its chord, did not complete")
     failed = {job.id: Ended(job.id, Status.FAILED, None, None, member.error) for job in jobs}
     heads = [(step, failed[UUID(step["id"])]) for step in body if UUID(step["id"]) in new]
-    insert_steps([_error_callback(callback, head) for step, head in heads for callback in (step.get("canvas") or {}).get("on_error", [])])
+    canvases = [(step.get("canvas") or {}, head) for step, head in heads]
+    insert_steps([_error_callback(step, head) for canvas, head in canvases for step in canvas.get("on_error", [])])
     outer = [(job.canvas["chord"], failed[job.id]) for job in jobs if job.canvas and "chord" in job.canvas]
     if outer:
         _close_chords(outer)

@@ -1,11 +1,12 @@
-"""The feed: a part of Celery's worker that takes jobs from Postgres, gives them to Celery's pool and writes what became of them.
+"""The feed: a part of Celery's worker that takes jobs from Postgres, gives them to its pool and writes their outcomes.
 
-    step      starts and stops everything, in Celery's order
-    feed      what this worker holds: claims, buffer, outcomes, and the loop that trades with Postgres
-    slots     how a buffer of jobs gets into a pool of threads, processes or one thread
-    request   Celery's view of a running job, for events, `inspect` and signals
-    leases    renewal, heartbeat, deadlines
-    wakeups   tokens from Redis
-    control   remote commands: stop_job, revoke
+Its modules:
+    step        starts and stops everything, in Celery's order
+    feed        what this worker holds: claims, buffer, outcomes, and the loop that trades with Postgres
+    slots       how a buffer of jobs gets into a pool of threads, processes or one thread
+    request     Celery's view of a running job, for events, `inspect` and signals
+    leases      renewal, heartbeat, deadlines
+    wakeups     tokens from Redis
+    control     remote commands: stop_job, revoke
     taskevents  Flower's events, merged and in batches
 """

@@ -18,7 +18,7 @@ from jobs.worker import step
 
 log = logging.getLogger("jobs.worker")
 
-_revoke = control.revoke  # Celery's, for what is not a job
+_revoke: Any = control.revoke  # type: ignore[attr-defined]  # Celery's, for what is not a job
 
 
 @control_command(args=[("job_id", str), ("run", int)], signature="<job_id> <run>")

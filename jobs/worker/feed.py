@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
 from jobs import broker, execution, lifecycle
+from jobs.calling import get_processor
 from jobs.context import stop_requests
 from jobs.errors import Cancelled, JobError, JobTimeout
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
@@ -132,7 +133,7 @@ class Feed:
 
     def time_out(self, held: Held) -> None:
         """End a run that has had its time: its row now, its body as soon as the pool can."""
-        task = self.app.tasks[held.job.type]
+        task = get_processor(held.job.type)
         error = JobTimeout(f"it ran longer than its timeout of {held.job.timeout:g} s")
         if self.stop_run(held.job.key, error) == "told to stop" or held.stop is not None:
             outcome = execution.of_error(task, held.job, error, "", None)
@@ -234,7 +235,8 @@ class Feed:
             lifecycle.promote()
             due = lifecycle.seconds_to_next()
         self.limited = lifecycle.limited_queues()
-        self.next_look = now + min(settings.JOBS_POLL_INTERVAL, settings.JOBS_POLL_INTERVAL if due is None else due + 0.002)
+        interval: float = settings.JOBS_POLL_INTERVAL
+        self.next_look = now + (interval if due is None else min(interval, due + 0.002))
         self.look = True
 
     def _room(self) -> int:
@@ -341,8 +343,7 @@ def _log(outcome: Outcome, held: Held | None, status: Status | None) -> None:
     elif status is Status.COMPLETED:
         log.debug("job %s completed", outcome.id, extra=fields)
     elif outcome.error:
-        log.warning("job %s %s: %s: %s", outcome.id, status.value, outcome.error.name, outcome.error.message[:200], extra=fields)
+        told = f"{outcome.error.name}: {outcome.error.message[:200]}"
+        log.warning("job %s %s: %s", outcome.id, status.value, told, extra=fields)
     else:
         log.info("job %s %s", outcome.id, status.value, extra=fields)
-
-

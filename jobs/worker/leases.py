@@ -122,9 +122,9 @@ class Clock(threading.Thread):
             self.feed.time_out(held)
         stuck = self.slots.stuck()
         if stuck and stuck * 2 >= self.slots.size and not self.feed.closing:
-            log.error("%d of %d threads are stuck past their timeout: leaving, so that the supervisor starts anew", stuck, self.slots.size)
+            log.error("%d of %d threads are stuck past their timeout: leaving", stuck, self.slots.size)
             self.feed.close()
-            celery_state.should_stop = EX_STUCK
+            celery_state.should_stop = EX_STUCK  # type: ignore[assignment]
 
     def return_untaken(self, now: float) -> None:
 

@@ -13,8 +13,8 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 from kombu.message import Message
 
-from jobs.lifecycle import Claimed, Outcome, Verb
 from jobs.calling import Processor
+from jobs.lifecycle import Claimed, Outcome, Verb
 
 if TYPE_CHECKING:
     from jobs.worker.feed import Held
@@ -41,10 +41,10 @@ class JobRequest(Request):
         match outcome.verb:
             case Verb.COMPLETE:
                 self.send_event("task-succeeded", result=(outcome.result or "")[:SHOWN], runtime=outcome.seconds)
-            case Verb.FAIL | Verb.LOSE if error:
-                self.send_event("task-failed", exception=f"{error.name}: {error.message}"[:SHOWN], traceback=error.traceback)
-            case Verb.RETRY if error:
-                self.send_event("task-retried", exception=f"{error.name}: {error.message}"[:SHOWN], traceback=error.traceback)
+            case Verb.FAIL | Verb.LOSE | Verb.RETRY if error:
+                told = f"{error.name}: {error.message}"[:SHOWN]
+                kind = "task-retried" if outcome.verb is Verb.RETRY else "task-failed"
+                self.send_event(kind, exception=told, traceback=error.traceback)
             case Verb.CANCEL:
                 self.send_event("task-revoked", terminated=True, signum="", expired=False)
             case _:
@@ -129,4 +129,4 @@ def for_tracer(job: Claimed, task: Processor, hostname: str) -> dict[str, Any]:
 def accept(held: "Held", pid: int) -> None:
     """It starts in the thread or process `pid`."""
     if held.request is not None:
-        held.request.on_accepted(pid, time.monotonic())
+        held.request.on_accepted(pid, time.monotonic())  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from billiard.common import TERM_SIGNAL
@@ -20,6 +20,7 @@ from billiard.exceptions import Terminated
 from celery import current_app
 
 from jobs import execution
+from jobs.calling import get_processor
 from jobs.context import stop_requests
 from jobs.errors import Cancelled, JobTimeout
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
@@ -83,7 +84,7 @@ class Slots:
 
     def prepare(self, held: "Held") -> "Processor | None":
         """Make Celery's request. A job whose type this worker does not know is given back for one that does."""
-        task: Processor | None = current_app.tasks.get(held.job.type)
+        task = cast("Processor | None", current_app.tasks.get(held.job.type))
         if task is None:
             message = f"this worker has no job type {held.job.type!r}"
             error = Error("UnknownProcessor", message, "", "retryable")
@@ -106,7 +107,8 @@ class Slots:
         """The outcome of a run that our own code failed to run."""
         log.error("could not run job %s", held.job.id, exc_info=error)
         trace = "".join(traceback.format_exception(error))
-        return Outcome(*held.job.key, Verb.RETRY, delay=5.0, error=Error(type(error).__name__, str(error), trace, "retryable"))
+        told = Error(type(error).__name__, str(error), trace, "retryable")
+        return Outcome(*held.job.key, Verb.RETRY, delay=5.0, error=told)
 
 
 class ThreadSlots(Slots):
@@ -316,7 +318,7 @@ class Trip:
 
     def failed(self, info: ExceptionInfo) -> None:
         """The child died, or was killed by us for one of these jobs."""
-        error = getattr(info.exception, "exc", info.exception)
+        error: Any = getattr(info.exception, "exc", info.exception)
         ours = any(held.stop is not None for held in self.sent)
         try:
             for held in self.sent:
@@ -329,14 +331,14 @@ class Trip:
             return Outcome(*held.job.key, Verb.CANCEL)
         if ours or isinstance(error, Terminated):  # killed for another job, or by mistake
             return Outcome(*held.job.key, Verb.GIVE_BACK)
-        task = current_app.tasks[held.job.type]
-        verb = Verb.FAIL if task.on_lost == "fail" else Verb.LOSE
-        return Outcome(*held.job.key, verb, error=Error("WorkerLost", f"the process that ran it died: {error}", "", "worker-lost"))
+        verb = Verb.FAIL if get_processor(held.job.type).on_lost == "fail" else Verb.LOSE
+        lost = Error("WorkerLost", f"the process that ran it died: {error}", "", "worker-lost")
+        return Outcome(*held.job.key, verb, error=lost)
 
 
 def run_in_child(orders: Collection[tuple[str, Claimed, dict[str, Any]]]) -> list[Outcome]:
     """What a child runs. Celery's own target would give the parent only a repr of the result."""
-    return [execution.run(current_app.tasks[name], job, request) for name, job, request in orders]
+    return [execution.run(get_processor(name), job, request) for name, job, request in orders]
 
 
 def _kill(pid: int) -> None:

@@ -38,11 +38,12 @@ class TaskEvents:
 
     def send(self, type: str, uuid: str, **fields: Any) -> None:  # noqa: A002 (Celery's signature)
         now = time.time()
+        clock = self.app.clock.forward()  # type: ignore[attr-defined]
         with self.lock:
             event = self.waiting.setdefault(
                 uuid, {"uuid": uuid, "hostname": self.worker.hostname, "pid": os.getpid(), "utcoffset": utcoffset()}
             )
-            event.update(fields, type=type, timestamp=now, clock=self.app.clock.forward())
+            event.update(fields, type=type, timestamp=now, clock=clock)
             event[type.partition("-")[2]] = now  # received, started, succeeded …
             if len(self.waiting) > MOST:
                 del self.waiting[next(iter(self.waiting))]

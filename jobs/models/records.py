@@ -1,0 +1,105 @@
+"""What is kept of a job beside its row, and of what was done to it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+
+from jobs.models.job import Job
+
+
+class Chord(models.Model):
+    """A group of jobs with a body that runs once when all of them are completed."""
+
+    id = models.UUIDField(primary_key=True)  # the members' `Job.group`
+    size = models.PositiveIntegerField()
+    body = models.JSONField()  # steps: see `jobs.canvas`
+    fired_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Failure(models.Model):
+    """A run that did not complete. The success path writes none."""
+
+    class Classification(models.TextChoices):
+        RETRYABLE = "retryable"
+        PERMANENT = "permanent"
+        RATE_LIMITED = "rate-limited"
+        CANCELLED = "cancelled"
+        TIMEOUT = "timeout"
+        WORKER_LOST = "worker-lost"
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="failures", db_constraint=False, db_index=False)
+    run = models.IntegerField()
+    attempt = models.PositiveSmallIntegerField()
+    error = models.CharField(max_length=255)  # the exception's class
+    message = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    classification = models.CharField(max_length=12, choices=Classification.choices)
+    fingerprint = models.CharField(max_length=32)  # equal for errors of one kind
+    worker = models.CharField(max_length=255, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering: ClassVar = ["job", "run"]
+        constraints: ClassVar = [models.UniqueConstraint(name="failure_one_per_run", fields=["job", "run"])]
+
+    def __str__(self) -> str:
+        return f"{self.error}: {self.message}"
+
+
+class BatchItem(models.Model):
+    """An item of a job's batch that is done, so that the next attempt passes it over: see `jobs.batching`."""
+
+    job = models.UUIDField()
+    key = models.CharField(max_length=200)
+    result = models.JSONField(null=True)
+    error = models.TextField(blank=True)  # empty: it succeeded
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(name="batch_item_once", fields=["job", "key"])]
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.key}"
+
+
+class Event(models.Model):
+    """What a person or a sweep did to a job, a queue or a schedule."""
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="events", null=True, blank=True, db_constraint=False)
+    queue = models.CharField(max_length=100, blank=True, default="", db_default="")
+    schedule = models.CharField(max_length=200, blank=True, default="", db_default="")
+    kind = models.CharField(max_length=40)  # retried, cancelled, paused …
+    actor = models.CharField(max_length=150)  # a user, an API key, or the sweep
+    before = models.JSONField(null=True, blank=True)
+    after = models.JSONField(null=True, blank=True)
+    reason = models.TextField(blank=True, default="", db_default="")
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} by {self.actor}"
+
+
+class ScheduleRun(models.Model):
+    """A due time of a schedule that was enqueued: unique, so that no two beats fire it twice."""
+
+    schedule = models.CharField(max_length=200)
+    due_at = models.DateTimeField()
+    job = models.UUIDField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering: ClassVar = ["-due_at"]
+        constraints: ClassVar = [models.UniqueConstraint(name="schedule_run_once", fields=["schedule", "due_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.schedule} at {self.due_at:%Y-%m-%d %H:%M:%S}"
