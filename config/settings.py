@@ -93,9 +93,10 @@ CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # subdomains and preload lists: their owner's choice
 
 # --- Which queues there are, and which kind of worker takes from them -----------------------------
+# `intake`: messages that other Celery clients put on the queue become jobs.
 JOBS_QUEUES: dict[str, dict[str, Any]] = {
-    "default": {"worker": "io"},
-    "bgg": {"worker": "io", "max_running": 3},
+    "default": {"worker": "io", "intake": True},
+    "bgg": {"worker": "io", "max_running": 3, "intake": True},
     "cpu": {"worker": "cpu"},
 }
 JOBS_WORKERS: dict[str, dict[str, Any]] = {
@@ -183,6 +184,7 @@ CELERY_TASK_SEND_SENT_EVENT = False
 CELERY_WORKER_SEND_TASK_EVENTS = True
 CELERY_WORKER_DISABLE_RATE_LIMITS = True
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
+CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False  # it would never grow again: `jobs.intake` has its own count
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 0
 CELERY_WORKER_PROC_ALIVE_TIMEOUT = 30
 CELERY_WORKER_POOL_PUTLOCKS = False  # the feed counts slots itself
@@ -245,6 +247,11 @@ LOGGING = {
         "uvicorn.error": {"handlers": [], "propagate": True},
     },
 }
+
+# --- Flower: see config/flowerconfig.py -------------------------------------------------------------
+SITE_PORT = env.whole("PORT", 8000, least=1, most=65535)  # where the site is when no proxy is in front of both
+FLOWER_ADDRESS = env.text("FLOWER_ADDRESS", "127.0.0.1")  # its /metrics and /healthcheck answer anybody who reaches it
+FLOWER_PORT = env.whole("FLOWER_PORT", 5555, least=1, most=65535)
 
 # --- Upstreams: the real addresses unless told otherwise -------------------------------------------
 BGG_URL = env.url("BGG_URL", "https://boardgamegeek.com/xmlapi2/", ("https", "http"))
