@@ -38,13 +38,10 @@ class TaskEvents:
 
     def send(self, type: str, uuid: str, **fields: Any) -> None:  # noqa: A002 (Celery's signature)
         now = time.time()
-        clock = self.app.clock.forward()  # type: ignore[attr-defined]
         with self.lock:
-            event = self.waiting.setdefault(
-                uuid, {"uuid": uuid, "hostname": self.worker.hostname, "pid": os.getpid(), "utcoffset": utcoffset()}
-            )
-            event.update(fields, type=type, timestamp=now, clock=clock)
-            event[type.partition("-")[2]] = now  # received, started, succeeded …
+            event = self.waiting.setdefault(uuid, {"uuid": uuid})
+            event.update(fields, type=type, timestamp=now)
+            event[type[5:]] = now  # received, started, succeeded …
             if len(self.waiting) > MOST:
                 del self.waiting[next(iter(self.waiting))]
 
@@ -54,7 +51,14 @@ class TaskEvents:
         if not self.waiting or dispatcher is None or dispatcher.producer is None or not self.worker.consumer.connection:
             return
         with self.lock:
-            events, self.waiting = list(self.waiting.values()), {}
+            waiting, self.waiting = self.waiting, {}
+        common = {
+            "hostname": self.worker.hostname,
+            "pid": os.getpid(),
+            "utcoffset": utcoffset(),
+            "clock": self.app.clock.forward(),  # type: ignore[attr-defined]
+        }
+        events = [{**event, **common} for event in waiting.values()]
         for start in range(0, len(events), LIST):
             dispatcher.producer.publish(
                 events[start : start + LIST],
