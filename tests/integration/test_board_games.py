@@ -42,8 +42,8 @@ def _no_games_left(db: None) -> Iterator[None]:
 
 def test_two_workers_with_four_bulk_jobs_keep_to_two_requests_a_second(start: Start, address: str) -> None:
     upstream = sandbox.environment(address)
-    start(queues="bgg", **upstream)
-    start(queues="bgg", **upstream)
+    for _ in range(2):
+        start(queues="bgg", BGG_URL=upstream["BGG_URL"], BGG_TOKEN=upstream["BGG_TOKEN"])
     ids = [range(first, first + 58) for first in range(100_000, 100_400, 100)]
     unknown = ["999999998", "999999999"]
     jobs = [bgg_bulk_sync.enqueue({"gameIds": [*some, *unknown]}).id for some in ids]
