@@ -256,3 +256,4 @@ FLOWER_PORT = env.whole("FLOWER_PORT", 5555, least=1, most=65535)
 # --- Upstreams: the real addresses unless told otherwise -------------------------------------------
 BGG_URL = env.url("BGG_URL", "https://boardgamegeek.com/xmlapi2/", ("https", "http"))
 BGG_TOKEN = env.text("BGG_TOKEN")
+UPSTREAM_CONTACT = env.text("UPSTREAM_CONTACT")  # an address or page for whoever runs an upstream

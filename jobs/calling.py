@@ -20,7 +20,7 @@ from jobs import lifecycle, options
 from jobs.canvas import Planner, Step
 from jobs.context import JobContext
 from jobs.encoding import encode
-from jobs.errors import InvalidCanvas, InvalidOption, InvalidPayload, UnknownProcessor
+from jobs.errors import InvalidCanvas, InvalidOption, InvalidPayload, JobError, UnknownProcessor
 from jobs.lifecycle import Enqueued, NewJob
 from jobs.payload import Backoff, Payload, redact
 
@@ -30,6 +30,7 @@ Body = Callable[[Any, JobContext], Any]
 class Processor(Task[..., Any]):
     """The code of a job type, and the class of every Celery task of this application."""
 
+    throws = (JobError,)  # what a job says of itself is no surprise: Celery logs it without a traceback
     queue: str | None = None
     payload_model: type[Payload] | None = None
     result_model: Any = None  # what the result is: a type that pydantic knows

@@ -44,7 +44,7 @@ class Client:
         self._http = httpx2.Client(
             base_url=url,
             timeout=timeout,
-            headers={"User-Agent": f"Jobyard (+mailto:{settings.DEFAULT_FROM_EMAIL})"}
+            headers={"User-Agent": f"Jobyard ({settings.UPSTREAM_CONTACT})" if settings.UPSTREAM_CONTACT else "Jobyard"}
             | ({"Authorization": f"Bearer {token}"} if token else {}),
         )
 
