@@ -177,6 +177,7 @@ def cron(fields: Sequence[str], zone: str) -> Cron:
     )
 
 
+@lru_cache(maxsize=1024)  # every schedule is read at every look
 def _field(name: str, text: str, size: int, first: int = 0) -> frozenset[int]:
     try:
         return frozenset(crontab_parser(size, first).parse(text))

@@ -73,8 +73,7 @@ class Watched:
         while at and at <= now:
             recent.append(at)
             at = self.rule.after(at)
-        missed = [] if recent else [self.rule.until(now)]
-        return recent or [at for at in missed if at]
+        return recent or [at for at in [self.rule.until(now)] if at]
 
     def finish(self, now: datetime) -> None:
         """Whatever was due by now is done."""

@@ -1,6 +1,7 @@
 """What a room declares as `SCHEDULES`, and how it becomes rows that people then edit.
 
-A row that exists is theirs: nothing here changes it. When a schedule is due is `jobs.duetimes`' business.
+A row that exists is theirs: nothing here changes it. When a schedule is due is `jobs.duetimes`' business,
+to enqueue then `jobs.scheduler`'s.
 """
 
 from __future__ import annotations
@@ -8,16 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib import import_module
 
 from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
 from django.utils.module_loading import module_has_submodule
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from django_celery_beat.validators import crontab_validator
 
 from jobs import duetimes
+from jobs.models import ScheduleRun
 
 
 @dataclass(frozen=True)
@@ -89,3 +94,10 @@ def _create(schedule: Schedule) -> bool:
     }
     created: bool = PeriodicTask.objects.get_or_create(name=schedule.name, defaults=row)[1]
     return created
+
+
+def prune_runs(age: float, limit: int) -> int:
+    """Delete runs older than so many seconds, but each schedule's latest: by it beat knows what is done."""
+    later = ScheduleRun.objects.filter(schedule=OuterRef("schedule"), due_at__gt=OuterRef("due_at"))
+    old = ScheduleRun.objects.filter(Exists(later), created_at__lt=Now() - timedelta(seconds=age))
+    return ScheduleRun.objects.filter(pk__in=old.order_by("pk").values("pk")[:limit]).delete()[0]
