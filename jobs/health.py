@@ -112,7 +112,7 @@ def _scheduler() -> Scheduler:
 def _database() -> Part:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT coalesce(max(extract(epoch FROM now() - xact_start)), 0)::float FROM pg_stat_activity"
+            "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float FROM pg_stat_activity"
             " WHERE backend_xmin IS NOT NULL AND backend_type = 'client backend' AND datname = current_database()"
         )
         (age,) = cursor.fetchone()

@@ -66,7 +66,7 @@ _WAITING = """(SELECT count(*) FROM (SELECT 1 FROM jobs_job j
     WHERE j.status = 'pending' AND j.queue = jobs_queue.name LIMIT %s) AS bounded)"""
 
 
-def with_depths(queues: QuerySet[Queue]) -> QuerySet[Queue]:
+def with_depths(queues: QuerySet[Queue]) -> QuerySet[Any]:
     """The queues with `waiting`, at most COUNT_LIMIT, and `running`."""
     running = Job.objects.filter(status=Status.PROCESSING, queue=OuterRef("name")).order_by().values("queue")
     return queues.annotate(

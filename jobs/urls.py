@@ -1,14 +1,17 @@
-"""The addresses of the core: the API and the probes."""
+"""The addresses of the core: the API, the probes and the way to Flower."""
 
 from django.urls import path
 
-from jobs import probes
+from jobs import probes, views
 from jobs.api import api
 from jobs.api.problems import nothing_here
 
 urlpatterns = [
     path("api/", api.urls),
     path("api/<path:path>", nothing_here),
+    path("flower/auth", views.flower_auth, name="flower-auth"),
+    path("flower/", views.flower, name="flower"),
+    path("flower/<path:path>", views.flower),
     path("livez", probes.livez, name="livez"),
     path("readyz", probes.readyz, name="readyz"),
 ]
