@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission, User
@@ -13,7 +12,7 @@ from jobs import keys
 from jobs.models import ApiKey
 from tests.jobs.api.conftest import ALL_SCOPES, Api
 
-JOB = uuid4()
+JOB = "0199a1b2-0000-7000-8000-000000000000"
 GREET = {"type": "greet_guest", "payload": {"guestName": "Ada"}}
 CALLS: list[tuple[str, str, Any, str, str, int]] = [  # method, path, body, scope, permission, status when let in
     ("post", "/api/jobs/enqueue", GREET, "jobs:write", "add_job", 202),
