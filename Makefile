@@ -32,7 +32,7 @@ dev: $(INSTALLED)
 $(INSTALLED): requirements/dev.txt
 	@echo "Installing into .venv"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
 # Files run whole in one process: a file's tests share the workers that it starts.

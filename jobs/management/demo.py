@@ -25,7 +25,7 @@ class Line(NamedTuple):
     """How the jobs of one type ended."""
 
     type: str
-    count: int
+    jobs: int
     completed: int
     failed_as_intended: int
     otherwise: int  # than it should: failed, cancelled, completed against all odds, or not at all

