@@ -45,6 +45,17 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024  # bytes of a request's body
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+UNFOLD = {
+    "SITE_TITLE": "Jobyard",
+    "SITE_HEADER": "Jobyard",
+    "SITE_SYMBOL": "manufacturing",
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"navigation": "jobs.admin.sidebar.navigation"},
+}
+
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
 TEMPLATES = [

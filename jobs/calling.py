@@ -204,7 +204,7 @@ class Processor(Task[..., Any]):
 def errors_of(error: ValidationError) -> list[dict[str, Any]]:
     """Each wrong field, without the value that was given: it may be a secret."""
     errors = error.errors(include_url=False, include_input=False)
-    return [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in errors]
+    return [{"loc": list(e["loc"]), "msg": e["msg"].removeprefix("Value error, "), "type": e["type"]} for e in errors]
 
 
 def invalid_payload(name: str, errors: list[dict[str, Any]]) -> InvalidPayload:

@@ -1,12 +1,15 @@
 """Payload and Backoff: what a job type declares besides its function."""
 
+import copy
 import random
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from django.conf import settings
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 
 
 @dataclass(frozen=True)
@@ -25,29 +28,65 @@ class Payload(BaseModel):
 
 
 def redact(model: type[BaseModel], payload: Any) -> Any:
-    """`payload` with the values of secret fields replaced, in nested models too."""
-    if not isinstance(payload, dict):
-        return payload
-    shown = dict(payload)
-    for name, field in model.model_fields.items():
-        for key in {name, field.alias or name} & shown.keys():
-            if any(isinstance(mark, SecretMarker) for mark in field.metadata):
-                shown[key] = REDACTED
-            elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-                shown[key] = redact(field.annotation, shown[key])
+    """`payload` with the values of secret fields replaced, wherever in it they are."""
+    shown = copy.deepcopy(payload)
+    for holder, key in _secret_places(model, shown):
+        if holder[key] is not None:
+            holder[key] = REDACTED
     return shown
 
 
 def secrets(model: type[BaseModel], payload: Any) -> set[str]:
     """The values of secret fields, to be taken out of messages and tracebacks."""
     found: set[str] = set()
-    for name, field in model.model_fields.items():
-        for key in {name, field.alias or name} & (payload.keys() if isinstance(payload, dict) else set()):
-            if any(isinstance(mark, SecretMarker) for mark in field.metadata):
-                found.add(str(payload[key]))
-            elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-                found |= secrets(field.annotation, payload[key])
-    return found - {""}
+    for holder, key in _secret_places(model, payload):
+        value = holder[key]
+        found.update(map(str, value if isinstance(value, list) else [value]))
+    return found - {"", "None"}
+
+
+def _secret_places(model: type[BaseModel], payload: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """Where secrets are: the object and the key in it."""
+    for key, field in _present(model, payload) if isinstance(payload, dict) else ():
+        if _is_secret(field):
+            yield payload, key
+        else:
+            yield from _places_within(_models(field.annotation), payload[key])
+
+
+def _places_within(models: list[type[BaseModel]], value: Any) -> Iterator[tuple[dict[str, Any], str]]:
+    """The same in a field's value: a model, or a list of or a mapping to models."""
+    if models and isinstance(value, dict):
+        for model in models:
+            yield from _secret_places(model, value)
+    if models and isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _places_within(models, item)
+
+
+def _present(model: type[BaseModel], payload: dict[str, Any]) -> list[tuple[str, FieldInfo]]:
+    """The keys of the payload with the fields they stand for, by alias or by name."""
+    return [
+        (key, field)
+        for name, field in model.model_fields.items()
+        for key in {name, field.alias or name} & payload.keys()
+    ]
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return any(isinstance(mark, SecretMarker) for mark in (*field.metadata, *_parts(field.annotation)))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    parts = (annotation, *_parts(annotation))
+    return [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """What an annotation is made of: `list[Secret | None]` of its parts, and theirs."""
+    for part in get_args(annotation):
+        yield part
+        yield from _parts(part)
 
 
 @dataclass(frozen=True)

@@ -121,8 +121,8 @@ def _unbound(value: Any) -> Any:
 
 # What the API takes beside a payload's fields in one flat object.
 _OPTION_NAMES = frozenset(
-    "type payload priority scheduledFor scheduled_for maxRetries max_retries maxAttempts max_attempts backoff queue "
-    "uniqueKey unique_key tags".split()
+    "type payload priority scheduledFor scheduled_for maxRetries max_retries maxAttempts max_attempts attempts backoff "
+    "queue uniqueKey unique_key tags".split()
 )
 
 

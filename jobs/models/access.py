@@ -25,6 +25,7 @@ class ApiKey(models.Model):
 
     class Meta:
         ordering: ClassVar = ["name"]
+        verbose_name = "API key"
 
     def __str__(self) -> str:
         return self.name
