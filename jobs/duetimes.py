@@ -25,6 +25,7 @@ DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 SHORTEST, LONGEST = timedelta(seconds=1), timedelta(days=36_525)  # of an interval
 LEAP_YEAR = 2024
+FURTHEST_YEAR = 9000  # from where Python can still count on
 
 
 class Times(Protocol):
@@ -207,6 +208,9 @@ def rule_of(task: PeriodicTask, zone: str = "") -> Rule:
 
     `zone` is the crontab's time zone, for whoever read it as text.
     """
+    for moment in (task.start_time, task.expires):
+        if moment and not 1970 <= moment.year <= FURTHEST_YEAR:
+            raise ValueError(f"start and end lie between 1970 and {FURTHEST_YEAR}, not in {moment.year}")
     times: Times
     if task.interval:
         times = _interval(task.interval.every, task.interval.period, task.start_time or EPOCH)

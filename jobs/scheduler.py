@@ -81,7 +81,7 @@ class Watched:
         self.__post_init__()
 
 
-class Scheduler(DatabaseScheduler):  # type: ignore[misc]
+class Scheduler(DatabaseScheduler):
     """The scheduler of `celery beat`; of its base class it keeps the name that beat and the admin know."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -136,7 +136,7 @@ class Scheduler(DatabaseScheduler):  # type: ignore[misc]
             self.enqueue_due(task, self._watched[task.pk])
         following = [watched.following for watched in self._watched.values() if watched.following]
         pause = (min(following) - tasks[0].now).total_seconds() - (time.monotonic() - read_at) if following else PACE
-        return min(max(pause, 0.01), PACE)
+        return min(max(pause, 0.05), PACE)
 
     def watch(self, task: PeriodicTask) -> Watched:
         """What we know now; a change is told by the rule, since date_changed misses some and follows every save."""
@@ -202,11 +202,13 @@ def _enqueue(task: PeriodicTask, at: datetime) -> bool:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(_LIMITS)
-        # By `update()`, which leaves date_changed alone: this is no edit. It also makes a second beat wait.
+        # Nor when somebody has it locked: no other schedule shall wait for that.
         as_read = PeriodicTask.objects.filter(pk=task.pk, enabled=True, date_changed=task.date_changed)
-        ran: dict[str, Any] = {"last_run_at": Now(), "total_run_count": F("total_run_count") + 1}
-        if not as_read.update(**ran, **({"enabled": False} if task.one_off else {})):
+        if as_read.select_for_update(skip_locked=True).values("pk").first() is None:
             return False
+        # By `update()`, which leaves date_changed alone: this is no edit.
+        ran: dict[str, Any] = {"last_run_at": Now(), "total_run_count": F("total_run_count") + 1}
+        as_read.update(**ran, **({"enabled": False} if task.one_off else {}))
         args, kwargs = json.loads(task.args or "[]"), json.loads(task.kwargs or "{}")
         job = get_processor(task.task).apply_async(args, kwargs, **_options(task, at))
         _, is_first = ScheduleRun.objects.get_or_create(schedule=task.name, due_at=at, defaults={"job": job.id})

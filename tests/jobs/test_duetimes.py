@@ -197,6 +197,8 @@ class TestRuleOfARow:
             ({"interval": IntervalSchedule(every=2**31 - 1, period="days")}, "bad interval: 2147483647 days"),
             ({"interval": IntervalSchedule(every=1, period="moons")}, "bad interval: 1 moons"),
             ({"crontab": CrontabSchedule(minute="61")}, "bad minute '61'"),
+            ({"crontab": CrontabSchedule(), "start_time": datetime.max.replace(tzinfo=UTC)}, "not in 9999"),
+            ({"crontab": CrontabSchedule(), "expires": datetime.min.replace(tzinfo=UTC)}, "not in 1"),
         ],
     )
     def test_a_bad_row_says_what_is_wrong(self, row: dict[str, object], message: str) -> None:
