@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db.models.functions import Now
 
-from jobs import leadership, lifecycle
+from jobs import leadership, lifecycle, schedules
 from jobs.calling import processors
 from jobs.models import Status, Worker
 from jobs.sessions import own_session
@@ -98,6 +98,7 @@ def prune() -> int:
             total += _all(lambda: lifecycle.prune(status, age, PRUNE_CHUNK, of_type=name))  # noqa: B023
     longest = max(settings.JOBS_RETENTION.values())
     lifecycle.prune_chords(age=3600, open_age=longest)
+    _all(lambda: schedules.prune_runs(longest, PRUNE_CHUNK))
     Worker.objects.filter(heartbeat_at__lt=Now() - timedelta(seconds=GONE_AFTER)).delete()
     return total
 

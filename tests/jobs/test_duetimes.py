@@ -174,7 +174,6 @@ class TestRuleOfARow:
         assert rule_of(PeriodicTask(clocked=row)) == Rule(Clocked(at("2026-11-22 10:05")))
 
     def test_solar_is_the_same_instant_from_wherever_one_asks(self) -> None:
-        pytest.importorskip("ephem")
         sunrise = rule_of(PeriodicTask(solar=SolarSchedule(event="sunrise", latitude=51.5, longitude=0)))
         asked = {sunrise.after(at("2026-11-22") + timedelta(minutes=minutes)) for minutes in range(0, 420, 7)}
         assert asked == {at("2026-11-22 07:29:33")}

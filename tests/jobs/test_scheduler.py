@@ -1,6 +1,5 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -353,12 +352,6 @@ class TestFaults:
         beat.close()
         new_beat().look()
         assert runs() == [("bell", task.start_time)]
-
-    @pytest.mark.skipif(find_spec("ephem") is not None, reason="the package is installed")
-    def test_a_schedule_by_the_sun_without_its_package(self, beat: Scheduler) -> None:
-        schedule(solar=SolarSchedule.objects.create(event="sunrise", latitude=51.5, longitude=0))
-        beat.look()
-        assert failures() == [("bell", "schedules by the sun need the package ephem")]
 
 
 def test_no_row_is_made_at_start(db: None) -> None:
