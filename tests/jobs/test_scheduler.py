@@ -7,7 +7,7 @@ from celery import shared_task
 from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
-from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from config.celery import app
 from jobs import leadership
