@@ -162,7 +162,7 @@ def processes(*, reload: bool) -> dict[str, tuple[list[str], str]]:
     web += ["--lifespan", "off", "--timeout-graceful-shutdown", "5", *(["--reload"] if reload else [])]
     commands = {
         "web": (web, "web"),
-        "beat": ([python, "-m", "celery", "-A", "config", "beat"], "beat"),
+        "beat": ([python, "-m", "celery", "-A", "config", "--quiet", "beat"], "beat"),
         "flower": ([python, "manage.py", "flower"], "flower"),
         "sandbox": ([python, "manage.py", "sandbox"], ""),
     }

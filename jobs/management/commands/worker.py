@@ -46,7 +46,7 @@ def celery_command(kind: str, queues: list[str]) -> list[str]:
     """The command line of a worker."""
     worker = settings.JOBS_WORKERS[kind]
     return [
-        *(sys.executable, "-m", "celery", "-A", "config", "worker"),
+        *(sys.executable, "-m", "celery", "-A", "config", "--quiet", "worker"),  # no banner
         *("--pool", worker["pool"], "--concurrency", str(worker["concurrency"]), "--queues", ",".join(queues)),
         *("--hostname", node_name(kind, os.getpid(), "%h"), "--without-mingle", "--without-gossip"),
     ]
