@@ -248,7 +248,7 @@ LOGGING = {
         # DEBUG is about our own loggers only: each claim, each finish.
         "jobs": {"level": LOG_LEVEL},
         "processors": {"level": LOG_LEVEL},
-        "celery.app.trace": {"level": "WARNING"},  # a line per job: `jobs` says that
+        "celery.app.trace": {"level": 100},  # nothing: it shows payloads, secrets too; `jobs` says how jobs end
         "flower": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},  # a line per request, with its query
         "django": {"handlers": [], "level": "INFO", "propagate": True},

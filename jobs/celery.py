@@ -5,6 +5,7 @@ Four seams of Celery are used here, each with a test that fails when a release m
 """
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import celery.canvas
@@ -30,7 +31,7 @@ class JobsCelery(Celery):
             fixups=["jobs.celery:fixup"],
             **options,
         )
-        self.steps["worker"].add("jobs.worker.step:FeedStep")
+        self.steps["worker"].update(("jobs.worker.step:FeedStep", "jobs.intake:IntakeStep"))
 
     def send_task(  # type: ignore[override]
         self, name: str, args: Any = None, kwargs: Any = None, **options: Any
@@ -43,6 +44,9 @@ class JobsCelery(Celery):
         return get_processor(name).apply_async(args, kwargs, **options)
 
 
+revoker: ContextVar[str] = ContextVar("revoker", default="revoke")  # who is told to have revoked: Flower says who
+
+
 class JobsControl(Control):
     """Celery's remote control, whose `revoke` cancels rows without asking a worker first."""
 
@@ -52,7 +56,7 @@ class JobsControl(Control):
 
         jobs, others = split(maybe_list(task_id) or [])
         if jobs:
-            lifecycle.cancel(jobs, actor="revoke")
+            lifecycle.cancel(jobs, actor=revoker.get())
         return super().revoke(others, *args, **kwargs) if others else None
 
 

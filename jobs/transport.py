@@ -1,11 +1,14 @@
-"""Celery's Redis transport, less one habit: it never writes undelivered messages into the temp folder.
+"""Celery's Redis transport, less three habits, for the sake of messages that other clients put there.
 
-When a connection breaks, kombu tries to put back the messages it holds and pickles those that it
-cannot ("EMERGENCY DUMP STATE"). Ours hold no job: a raw message of another client is at-most-once
-until it is a row (`jobs.intake`), and saying so in the log is enough.
+* When a connection breaks, kombu tries to put back what was received and not acknowledged, and pickles what it
+  cannot ("EMERGENCY DUMP STATE"). Ours hold no job, and `jobs.intake` keeps what it has not yet made a row of.
+* Something in a queue's list that is no message would end the worker ("Unrecoverable error").
+* A message does not say which queue it came from, only where its sender addressed it.
 """
 
 import logging
+from collections.abc import Callable
+from queue import Empty
 from typing import Any
 
 from kombu.transport import redis, virtual
@@ -14,14 +17,11 @@ log = logging.getLogger(__name__)
 
 
 class QoS(virtual.QoS):
-    """Holds what was received and not yet acknowledged."""
+    """Holds what was received and not yet acknowledged: what bounds the messages in a worker's memory."""
 
     def restore_unacked(self) -> list[tuple[BaseException, Any]]:  # type: ignore[override]
         """Let go of what is held; nothing is left over for kombu to dump."""
-        self._flush()  # type: ignore[attr-defined]
         delivered: dict[str, Any] = self._delivered or {}
-        for message in delivered.values():
-            log.warning("raw message %s was lost with the connection to Redis", message.headers.get("id"))
         delivered.clear()
         return []
 
@@ -32,6 +32,28 @@ class Channel(redis.Channel):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.QoS = QoS  # type: ignore[assignment]
+
+    def basic_consume(  # type: ignore[override]
+        self, queue: str, *args: Any, callback: Callable[[Any], Any], **kwargs: Any
+    ) -> Any:
+        """Notes the queue in what is delivered."""
+
+        def received(message: Any) -> Any:
+            message.delivery_info = {**(message.delivery_info or {}), "queue": queue}
+            return callback(message)
+
+        return super().basic_consume(queue, *args, callback=received, **kwargs)
+
+    def _restore(self, message: Any, leftmost: bool = False) -> None:
+        """Back to the queue that it came from."""
+        self._put(message.delivery_info["queue"], message.serializable())
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        except (ValueError, LookupError, TypeError, AttributeError) as error:  # not JSON, or not a message
+            log.error("dropped what is no Celery message from a queue in Redis: %s: %s", type(error).__name__, error)
+            raise Empty from None
 
 
 class Transport(redis.Transport):

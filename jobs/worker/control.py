@@ -1,6 +1,7 @@
-"""Remote commands: stop one run, and Celery's `revoke` made to cancel rows.
+"""Remote commands: stop one run, Celery's `revoke` made to cancel rows, and its `conf` made to keep secrets.
 
-Celery's own `revoke` would remember the id for hours and discard the job when it is retried.
+Celery's own `revoke` would remember the id for hours and discard the job when it is retried. Its `conf` answers with
+all of Django's settings, and so shows Redis's password on Flower's page of a worker.
 """
 
 import logging
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from celery.utils.functional import maybe_list
 from celery.worker import control
-from celery.worker.control import control_command
+from celery.worker.control import control_command, inspect_command
 from django.db import close_old_connections
 
 from jobs import lifecycle
@@ -19,6 +20,7 @@ from jobs.worker import step
 log = logging.getLogger("jobs.worker")
 
 _revoke: Any = control.revoke  # type: ignore[attr-defined]  # Celery's, for what is not a job
+_conf: Any = control.conf  # type: ignore[attr-defined]
 
 
 @control_command(args=[("job_id", str), ("run", int)], signature="<job_id> <run>")
@@ -44,6 +46,13 @@ def revoke(state: Any, task_id: Any, terminate: bool = False, signal: Any = None
     if others:
         answer = _revoke(state, others, terminate=terminate, signal=signal, **kwargs)
     return answer
+
+
+@inspect_command(name="conf", alias="dump_conf", args=[("with_defaults", bool)], signature="[include_defaults=False]")
+def conf(state: Any, with_defaults: bool = False, **kwargs: Any) -> dict[str, Any]:
+    """Celery's own settings."""
+    shown = _conf(state, with_defaults=with_defaults)
+    return {name: value for name, value in shown.items() if name.startswith("CELERY_") and name != "CELERY_BROKER_URL"}
 
 
 def split(task_ids: list[str]) -> tuple[list[UUID], list[str]]:

@@ -317,7 +317,8 @@ class Feed:
             except DatabaseError as error:
                 log.error("job %s: its outcome was refused: %s", outcome.id, error)
                 refused = Error("OutcomeRefused", "the database refused what this run reported", "", "permanent")
-                changed = lifecycle.finish([Outcome(outcome.id, outcome.run, Verb.FAIL, error=refused)])
+                outcome = Outcome(outcome.id, outcome.run, Verb.FAIL, error=refused)
+                changed = lifecycle.finish([outcome])
             self._written([outcome], changed)
 
     def _written(self, outcomes: list[Outcome], changed: dict[Key, Status]) -> None:
@@ -331,6 +332,8 @@ class Feed:
         for outcome, held in ended:
             status = changed.get((outcome.id, outcome.run))
             _log(outcome, held, status)
+            if held is not None and held.request is not None and status is not None:
+                held.request.tell(outcome, status)
             self.processed += outcome.verb is not Verb.GIVE_BACK
             self.failed += outcome.verb in (Verb.FAIL, Verb.RETRY)
 

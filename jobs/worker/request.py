@@ -14,7 +14,8 @@ from celery.worker.state import task_ready, task_reserved
 from kombu.message import Message
 
 from jobs.calling import Processor
-from jobs.lifecycle import Claimed, Outcome, Verb
+from jobs.lifecycle import Claimed, Outcome
+from jobs.models import Status
 
 if TYPE_CHECKING:
     from jobs.worker.feed import Held
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jobs.worker")
 
-SHOWN = 1000  # characters of arguments in events
+SHOWN = 1000  # characters of arguments, results and messages in events
+LAST = 5000  # of tracebacks
 
 
 class JobRequest(Request):
@@ -34,21 +36,23 @@ class JobRequest(Request):
         self._already_revoked = True
         self.send_event("task-revoked", terminated=terminated, signum=str(signum), expired=expired)
 
-    def announce(self, outcome: Outcome) -> None:
-        """Tell Celery how it ended."""
-        task_ready(self, successful=outcome.verb is Verb.COMPLETE)
+    def tell(self, outcome: Outcome, status: Status) -> None:
+        """Tell Flower what became of it, once that is committed."""
         error = outcome.error
-        match outcome.verb:
-            case Verb.COMPLETE:
+        told = {"exception": f"looks again in {outcome.delay:g} s", "traceback": ""}
+        if error:
+            told = {"exception": f"{error.name}: {error.message}"[:SHOWN], "traceback": error.traceback[-LAST:]}
+        match status:
+            case Status.COMPLETED:
                 self.send_event("task-succeeded", result=(outcome.result or "")[:SHOWN], runtime=outcome.seconds)
-            case Verb.FAIL | Verb.LOSE | Verb.RETRY if error:
-                told = f"{error.name}: {error.message}"[:SHOWN]
-                kind = "task-retried" if outcome.verb is Verb.RETRY else "task-failed"
-                self.send_event(kind, exception=told, traceback=error.traceback)
-            case Verb.CANCEL:
+            case Status.FAILED:
+                self.send_event("task-failed", **told)
+            case Status.CANCELLED:
                 self.send_event("task-revoked", terminated=True, signum="", expired=False)
-            case _:
+            case Status.PENDING if not error:  # given back
                 self.send_event("task-rejected", requeue=True)
+            case _:
+                self.send_event("task-retried", **told)
 
 
 def build(held: "Held", task: Processor, hostname: str, events: "TaskEvents") -> JobRequest:

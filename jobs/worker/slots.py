@@ -18,6 +18,7 @@ from billiard.common import TERM_SIGNAL
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated
 from celery import current_app
+from celery.worker.state import task_ready
 
 from jobs import execution
 from jobs.calling import get_processor
@@ -94,14 +95,11 @@ class Slots:
         return task
 
     def ended(self, held: "Held", outcome: Outcome) -> None:
-        """Report, then tell Celery."""
+        """Report. Celery's view of what runs changes now, Flower's when the outcome is written."""
         self.feed.report(outcome)
         stop_requests.pop(held.job.key, None)
         if held.request is not None:
-            try:
-                held.request.announce(outcome)
-            except Exception:
-                log.exception("Celery was not told of %s", held.job.id)
+            task_ready(held.request, successful=outcome.verb is Verb.COMPLETE)
 
     def broken(self, held: "Held", error: BaseException) -> Outcome:
         """The outcome of a run that our own code failed to run."""

@@ -98,7 +98,7 @@ class FeedStep(bootsteps.StartStopStep):
         self.leases.join(5)
         self.upkeep.join(5)
         try:
-            self.events.flush()
+            self.events.end()
         except Exception as error:
             log.debug("the last events were not sent: %s", error)
         if self.kind != "prefork" and (unfinished or feed.slots.stuck()):
