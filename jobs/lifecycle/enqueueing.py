@@ -50,12 +50,38 @@ class Enqueued(NamedTuple):
     created: bool
 
 
-_COLUMNS = """id uuid, type text, payload text, queue text, priority int, attempt int, max_attempts int, timeout float8,
-    backoff jsonb, delay float8, scheduled_at timestamptz, expires_in float8, expires_at timestamptz,
-    unique_key text, created_by text, tags jsonb, schedule text, parent uuid, "group" uuid, canvas jsonb"""
+_COLUMNS = {
+    "id": "uuid",
+    "type": "text",
+    "payload": "text",
+    "queue": "text",
+    "priority": "int",
+    "attempt": "int",
+    "max_attempts": "int",
+    "timeout": "float8",
+    "backoff": "jsonb",
+    "delay": "float8",
+    "scheduled_at": "timestamptz",
+    "expires_in": "float8",
+    "expires_at": "timestamptz",
+    "unique_key": "text",
+    "created_by": "text",
+    "tags": "jsonb",
+    "schedule": "text",
+    "parent": "uuid",
+    "group": "uuid",
+    "canvas": "jsonb",
+}
+_ONE = "(SELECT " + ", ".join(f'%({name})s::{kind} AS "{name}"' for name, kind in _COLUMNS.items()) + ") AS r"
+_MANY = (
+    "jsonb_to_recordset(%(rows)s::text::jsonb) AS r("
+    + ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
+    + ")"
+)
 
-# One statement for one job and for ten thousand. %(ended)s: steps that never run, because the job before them failed.
-_INSERT = f"""
+# {jobs}: one job as parameters, which is twice as fast for it, or any number as a JSON document.
+# %(ended)s: steps that never run, because the job before them failed.
+_INSERT = """
 INSERT INTO jobs_job (id, type, payload, queue, priority, status, attempt, max_attempts, timeout, backoff, scheduled_at,
     expires_at, finished_at, unique_key, created_by, tags, schedule, parent, "group", canvas)
 SELECT id, type, payload::jsonb, queue, priority,
@@ -63,9 +89,8 @@ SELECT id, type, payload::jsonb, queue, priority,
     attempt, max_attempts, timeout, backoff, due, coalesce(expires_at, now() + expires_in * interval '1 second'),
     CASE WHEN %(ended)s THEN now() END, unique_key, created_by,
     ARRAY(SELECT jsonb_array_elements_text(tags)), schedule, parent, "group", canvas
-FROM (SELECT *, coalesce(scheduled_at, now() + coalesce(delay, 0) * interval '1 second') AS due
-      FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r({_COLUMNS})) AS r
-"""  # noqa: S608
+FROM (SELECT *, coalesce(scheduled_at, now() + coalesce(delay, 0) * interval '1 second') AS due FROM {jobs}) AS r
+"""
 _ENQUEUE = _INSERT + "ON CONFLICT DO NOTHING RETURNING id, status, queue"
 # A step that was put down as failed when the job before it failed comes back when that one is run again.
 _REVIVE = (
@@ -113,10 +138,21 @@ def insert_failed_steps(jobs: Sequence[NewJob]) -> dict[UUID, str]:
 def insert(jobs: Sequence[NewJob], statement: str, *, ended: bool = False) -> dict[UUID, str]:
     if not jobs:
         return {}
-    rows = fetch(statement, {"rows": json.dumps([_record(job) for job in jobs], default=str), "ended": ended})
+    if len(jobs) == 1:
+        rows = fetch(statement.format(jobs=_ONE), {**_parameters(jobs[0]), "ended": ended})
+    else:
+        records = json.dumps([_record(job) for job in jobs], default=str)
+        rows = fetch(statement.format(jobs=_MANY), {"rows": records, "ended": ended})
     if not ended and rows:
         transaction.on_commit(partial(broker.wake, {queue for _, _, queue in rows}), robust=True)
     return {job_id: Status(status) for job_id, status, _ in rows}
+
+
+def _parameters(job: NewJob) -> dict[str, Any]:
+    return {
+        name: json.dumps(value) if _COLUMNS[name] == "jsonb" and value is not None else value
+        for name, value in _record(job).items()
+    }
 
 
 def _record(job: NewJob) -> dict[str, Any]:

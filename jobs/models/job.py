@@ -115,7 +115,9 @@ class Job(models.Model):
             models.CheckConstraint(name="job_max_attempts_from_1", condition=Q(max_attempts__gte=1)),
             models.CheckConstraint(name="job_timeout_positive", condition=Q(timeout__gt=0)),
             models.UniqueConstraint(
-                name="job_one_active_per_key", fields=["type", "unique_key"], condition=Q(status__in=ACTIVE)
+                name="job_one_active_per_key",
+                fields=["type", "unique_key"],
+                condition=Q(status__in=ACTIVE, unique_key__isnull=False),
             ),
         ]
         # Few, since each change of status touches them; none over a field that progress or a lease changes.
