@@ -17,7 +17,7 @@ from django.conf import settings
 from pydantic import ValidationError
 
 from jobs import lifecycle, options
-from jobs.canvas import Planner, Step
+from jobs.canvas import Planner, Step, check_size, planning
 from jobs.context import JobContext
 from jobs.encoding import encode
 from jobs.errors import InvalidCanvas, InvalidOption, InvalidPayload, JobError, UnknownProcessor
@@ -73,7 +73,9 @@ class Processor(Task[..., Any]):
         opts = {**self._get_exec_options(), **opts}  # type: ignore[attr-defined]
         job = self.new_job(self.encode_payload(tuple(args or ()), kwargs or {}), {**opts, "task_id": task_id})
         if link or link_error:
-            job.canvas = Planner(self.app, resolve_step).callbacks(link, link_error, [])
+            with planning():
+                job.canvas = Planner(self.app, resolve_step).callbacks(link, link_error, [])
+            check_size(job.canvas)
         enqueued = lifecycle.enqueue([job])[0]
         return self.AsyncResult(str(enqueued.id))
 
@@ -245,7 +247,8 @@ def resolve_step(signature: Signature[Any], takes_result: bool) -> Step:
     if opts.get("unique_key"):
         raise InvalidOption("unique_key: a job inside a canvas cannot have one", field="unique_key")
     kwargs = dict(signature.kwargs)
-    if takes and (takes in kwargs or signature.args):
+    first = {takes, *list(task.payload_model.model_fields)[:1]} if task.payload_model else set()
+    if takes and (first & kwargs.keys() or signature.args):
         raise InvalidCanvas(f"{task.name}: {takes} is given and would also take the result before it: use .si()")
     job = task.new_job(task.encode_payload(tuple(signature.args), kwargs, takes=takes), opts)
     step: Step = {

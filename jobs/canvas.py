@@ -14,7 +14,8 @@ Each step's id is the one Celery froze, so that a second dispatch, or a revival,
 Here only the shape is made; `jobs.processor` resolves a signature's payload and options.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery, Signature
@@ -22,6 +23,7 @@ from celery.canvas import _chain, group, maybe_signature
 from celery.canvas import chord as _chord
 from celery.utils.functional import arity_greater, maybe_list
 
+from jobs.encoding import levels
 from jobs.errors import InvalidCanvas
 
 Step = dict[str, Any]
@@ -29,6 +31,22 @@ Resolve = Callable[[Signature[Any], bool], Step]  # signature, takes a result â†
 
 MAX_STEPS = 10_000
 MAX_DEPTH = 100  # of signatures within signatures; a cyclic one is deeper than any limit
+MAX_LEVELS = 750  # of JSON: three for each step of a chain; Python's encoder stops at 1,000, less what called it
+
+
+@contextmanager
+def planning() -> Iterator[None]:
+    """Around all that handles nested signatures: Celery copies them by recursion."""
+    try:
+        yield
+    except RecursionError:
+        raise InvalidCanvas(f"a canvas nested deeper than {MAX_DEPTH}") from None
+
+
+def check_size(planned: Any) -> None:
+    """Refuse what no worker could read again. The rest of a chain is inside of its first step."""
+    if levels(planned) > MAX_LEVELS:
+        raise InvalidCanvas(f"too many steps one after another: the most is about {MAX_LEVELS // 3}")
 
 
 class Planner:
@@ -73,7 +91,7 @@ class Planner:
         members = Membership(signature.tasks.id, self.plan(signature.body, then, chord))
         steps = self._group(signature.tasks, [], members, takes)
         members.close()
-        return steps
+        return steps or members.body  # of no members: nothing to wait for
 
     def _group(self, signature: group, then: list[Step], chord: "Membership | None", takes: bool) -> list[Step]:
         if then:
@@ -81,7 +99,7 @@ class Planner:
         steps = [step for member in signature.tasks for step in self.plan(member, [], chord, takes=takes)]
         if chord is None:
             for step in steps:
-                step["group"] = signature.id
+                step.setdefault("group", signature.id)  # the members of a chord in this group are that chord's
         return steps
 
     def _task(self, signature: Signature[Any], then: list[Step], chord: "Membership | None", takes: bool) -> Step:

@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+MAX_LEVELS = 200  # of arrays and objects in each other: well inside of what Python and Postgres can read again
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -18,14 +19,25 @@ def encode(value: Any, limit: int) -> str:
     except UnicodeEncodeError:
         raise ValueError("not JSON: a lone surrogate in a string") from None
     except RecursionError:
-        raise ValueError("not JSON: nested too deeply") from None
+        raise ValueError(f"nested too deeply: the limit is {MAX_LEVELS} levels") from None
     except ValueError as error:
         raise ValueError(f"not JSON: {error}") from None
     if "\\u0000" in text and _NUL.search(text):
         raise ValueError("not storable: a NUL character in a string")
     if size > limit:
         raise ValueError(f"too large: {size:,} bytes of JSON, the limit is {limit:,}")
+    if text.count("[") + text.count("{") > MAX_LEVELS and levels(value) > MAX_LEVELS:
+        raise ValueError(f"nested too deeply: the limit is {MAX_LEVELS} levels")
     return text
+
+
+def levels(value: Any) -> int:
+    """How many arrays and objects are in each other."""
+    deep, layer = 0, [value]
+    while layer := [item for item in layer if isinstance(item, dict | list | tuple)]:
+        deep += 1
+        layer = [inner for item in layer for inner in (item.values() if isinstance(item, dict) else item)]
+    return deep
 
 
 def storable(text: str, limit: int = 100_000) -> str:

@@ -4,9 +4,11 @@ Built on django-celery-results, whose GroupResult keeps saved groups and whose t
 what is not a job. For a job nothing is written here.
 """
 
+import builtins
 import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -139,13 +141,17 @@ def _state(job: Job, failure: Failure | None) -> str:
 
 
 def _exception(state: str, failure: Failure | None) -> BaseException:
-    """The error as an exception of the name it had: the class itself may not exist in this process."""
+    """The error as an exception of the name it had: the class itself, if not Python's own, may not exist here."""
     if state == states.REVOKED:
         return TaskRevokedError("cancelled")
     if failure is None:
         return JobFailed("no error was recorded")
-    known: BaseException = create_exception_cls(failure.error, "jobs.results", JobFailed)(failure.message)
-    return known
+    builtin = getattr(builtins, failure.error, None)
+    if isinstance(builtin, type) and issubclass(builtin, Exception):
+        with suppress(TypeError):  # UnicodeDecodeError is made of more than a message
+            return builtin(failure.message)
+    made: BaseException = create_exception_cls(failure.error, "jobs.results", JobFailed)(failure.message)
+    return made
 
 
 def _children(job: Job) -> list[Any]:

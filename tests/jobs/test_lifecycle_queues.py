@@ -1,0 +1,60 @@
+import pytest
+from pytest_django import DjangoCaptureOnCommitCallbacks
+
+from jobs import lifecycle
+from jobs.models import Event, Queue
+from jobs.processor import pause_queue
+from tests.jobs.rows import claim, enqueued, started, statuses
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_paused_queue_says_who_paused_it_and_why() -> None:
+    assert lifecycle.pause("default", actor="ann", reason="the upstream moves")
+    queue = Queue.objects.get(name="default")
+    assert queue.paused_at is not None
+    assert (queue.paused_by, queue.reason) == ("ann", "the upstream moves")
+    event = Event.objects.get()
+    assert (event.queue, event.kind, event.actor, event.reason) == ("default", "paused", "ann", "the upstream moves")
+
+
+def test_a_queue_is_paused_once() -> None:
+    assert lifecycle.pause("default", actor="ann")
+    assert not lifecycle.pause("default", actor="bob")
+    assert Queue.objects.get(name="default").paused_by == "ann"
+    assert Event.objects.count() == 1
+
+
+def test_a_resumed_queue_is_as_before(django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks) -> None:
+    lifecycle.pause("default", actor="ann", reason="x")
+    with django_capture_on_commit_callbacks() as wake_ups:
+        assert lifecycle.resume("default", actor="bob")
+    queue = Queue.objects.get(name="default")
+    assert (queue.paused_at, queue.paused_by, queue.reason) == (None, "", "")
+    assert list(Event.objects.order_by("id").values_list("kind", "actor")) == [("paused", "ann"), ("resumed", "bob")]
+    assert len(wake_ups) == 1
+
+
+def test_a_queue_that_is_not_paused_is_not_resumed() -> None:
+    assert not lifecycle.resume("default", actor="ann")
+    assert Event.objects.count() == 0
+
+
+def test_a_queue_that_does_not_exist_is_neither_paused_nor_resumed() -> None:
+    assert not lifecycle.pause("nowhere", actor="ann")
+    assert not lifecycle.resume("nowhere", actor="ann")
+    assert Event.objects.count() == 0
+
+
+def test_a_pause_lets_running_jobs_finish_and_new_ones_wait() -> None:
+    running = started()
+    lifecycle.pause("default", actor="ann")
+    waiting = enqueued()
+    assert claim() == []
+    assert statuses(running, waiting) == ["processing", "pending"]
+
+
+def test_a_job_may_pause_its_queue_until_a_person_resumes_it() -> None:
+    assert pause_queue("default", reason="the token was refused")
+    assert not pause_queue("default", reason="the token was refused")
+    assert Queue.objects.get(name="default").paused_by == "processor"
