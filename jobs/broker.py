@@ -4,16 +4,15 @@ A hint may be lost at no cost but time, so it is sent from a thread of its own a
 caller wait or fail. A wake-up is a token that one worker takes from a short list per queue.
 """
 
+import atexit
 import logging
-import queue
+import os
 import threading
 import time
-from collections.abc import Callable, Iterable
-from functools import cache, partial
-from typing import Any
+from collections.abc import Iterable
+from functools import cache
 
 import redis
-from celery.app.control import Control
 from django.conf import settings
 
 log = logging.getLogger("jobs.broker")
@@ -22,7 +21,7 @@ TOKENS = 32  # as many as workers could use at once; more would only be looked a
 TOKEN_LIFE = 60  # seconds
 AWAY = 5.0  # seconds without hints after Redis failed
 
-_outbox: queue.SimpleQueue[Callable[[redis.Redis], object]] = queue.SimpleQueue()
+PAUSE = 0.002  # seconds between two sendings: what many commits ask for meanwhile goes out as one
 
 
 def wake_key(name: str) -> str:
@@ -37,58 +36,94 @@ def client() -> redis.Redis:
 
 def wake(queues: Iterable[str]) -> None:
     """Tell one worker for each queue that it has work."""
-    names = sorted(set(queues))
-    if names:
-        _send(lambda redis: _push(redis, names))
-
-
-def _push(redis: redis.Redis, names: list[str]) -> None:
-    with redis.pipeline(transaction=False) as pipe:
-        for key in map(wake_key, names):
-            pipe.lpush(key, 1).ltrim(key, 0, TOKENS - 1).expire(key, TOKEN_LIFE)  # type: ignore[attr-defined]
-        pipe.execute()
+    with _lock:
+        _queues.update(queues)
+        _sent.clear()
+    _send()
 
 
 def ask_to_stop(jobs: Iterable[tuple[str, str, int]]) -> None:
     """Ask workers to stop running jobs: (worker name, job id, run) each."""
-    from celery import current_app  # the broadcast goes through whichever app this process runs
-
-    for worker, job_id, run in jobs:
-        order = {"arguments": {"job_id": job_id, "run": run}, "destination": [worker.rpartition(":")[0]]}
-        _send(partial(_broadcast, current_app.control, order))
-
-
-def _broadcast(control: Control, order: dict[str, Any], _: redis.Redis) -> None:
-    control.broadcast("stop_job", **order)
+    with _lock:
+        _stops.extend(jobs)
+        _sent.clear()
+    _send()
 
 
-def _send(hint: Callable[[redis.Redis], object]) -> None:
-    _sender()
-    _outbox.put(hint)
+_lock = threading.Lock()
+_queues: set[str] = set()
+_stops: list[tuple[str, str, int]] = []
+_asked = threading.Event()
+_sent = threading.Event()  # nothing is left to send
+_thread: threading.Thread | None = None
 
 
-def _sender() -> None:
-    """Start the sending thread of this process, once; a forked child has none yet."""
+def _forget_parent() -> None:
+    """A forked child has neither the thread nor a say in what state its locks were copied."""
+    global _lock, _asked, _sent, _thread
+    _lock, _asked, _sent, _thread = threading.Lock(), threading.Event(), threading.Event(), None
+    _queues.clear()
+    _stops.clear()
+
+
+os.register_at_fork(after_in_child=_forget_parent)
+
+
+def _send() -> None:
+    """Wake the sending thread of this process."""
     global _thread
-    if _thread is None or not _thread.is_alive():
-        with _starting:
-            if _thread is None or not _thread.is_alive():
+    if _thread is None:
+        with _lock:
+            if _thread is None:
                 _thread = threading.Thread(target=_deliver, name="jobs-broker", daemon=True)
                 _thread.start()
+    _asked.set()
 
 
-_thread: threading.Thread | None = None
-_starting = threading.Lock()
+def flush(seconds: float = 0.5) -> bool:
+    """Wait until the hints asked for were sent, or dropped: the last thing of a process that ends.
+
+    False when they were not in this time.
+    """
+    return _thread is None or _sent.wait(seconds)
+
+
+atexit.register(flush)
 
 
 def _deliver() -> None:
     away_until = 0.0
     while True:
-        hint = _outbox.get()
-        if time.monotonic() < away_until:
-            continue
-        try:
-            hint(client())
-        except Exception as error:
-            away_until = time.monotonic() + AWAY
-            log.warning("no wake-ups for %.0f s: Redis does not answer (%s)", AWAY, error)
+        _asked.wait()
+        with _lock:
+            _asked.clear()
+            queues, stops = sorted(_queues), _stops.copy()
+            _queues.clear()
+            _stops.clear()
+        if time.monotonic() >= away_until:
+            try:
+                _push(queues)
+                _stop(stops)
+            except Exception as error:
+                away_until = time.monotonic() + AWAY
+                log.warning("no wake-ups for %.0f s: Redis does not answer (%s)", AWAY, error)
+        with _lock:
+            if not _queues and not _stops:
+                _sent.set()
+        time.sleep(PAUSE)
+
+
+def _push(queues: list[str]) -> None:
+    if queues:
+        with client().pipeline(transaction=False) as pipe:
+            for key in map(wake_key, queues):
+                pipe.lpush(key, 1).ltrim(key, 0, TOKENS - 1).expire(key, TOKEN_LIFE)  # type: ignore[attr-defined]
+            pipe.execute()
+
+
+def _stop(jobs: list[tuple[str, str, int]]) -> None:
+    from celery import current_app  # the broadcast goes through whichever app this process runs
+
+    for worker, job_id, run in jobs:
+        node = worker.rpartition(":")[0]
+        current_app.control.broadcast("stop_job", arguments={"job_id": job_id, "run": run}, destination=[node])

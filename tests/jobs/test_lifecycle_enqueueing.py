@@ -17,7 +17,7 @@ NOON = datetime(2050, 1, 1, 12, tzinfo=UTC)
 
 
 def tokens(queue: str) -> int:
-    length: int = broker.client().llen(broker.wake_key(queue))  # type: ignore[assignment]
+    length: int = broker.client().llen(broker.wake_key(queue))
     return length
 
 
@@ -185,9 +185,7 @@ class TestTheCallersTransaction:
 
 def settle() -> None:
     """Wait until the broker's thread has sent all hints up to now."""
-    done = threading.Event()
-    broker._send(lambda redis: done.set())
-    assert done.wait(20)
+    assert broker.flush(20)
 
 
 def test_a_job_given_as_data_makes_no_assumption_about_its_type() -> None:
