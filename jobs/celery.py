@@ -69,19 +69,25 @@ def dispatch(signature: Signature[Any], args: Any, kwargs: Any, options: Mapping
     """Insert the first jobs of a chain, group or chord, with all that follows in their rows, in one statement."""
     from jobs import lifecycle
     from jobs.calling import current_job, resolve_step
-    from jobs.canvas import Planner
+    from jobs.canvas import Planner, check_size, planning
+    from jobs.options import job_id
 
+    if isinstance(signature, _chain) and not signature.tasks:
+        return None  # as Celery has it
     options = {**signature.options, **options}
     kwargs = dict(kwargs or {})
-    mine = signature.clone()
-    mine["options"] = {}
-    if isinstance(mine, _chord) and (body := kwargs.pop("body", None)) is not None:
-        mine.body = body.clone()  # type: ignore[misc]
-    _spread(mine, {k: v for k, v in options.items() if k not in SCHEDULING}, heads_only=False)
-    _spread(mine, {k: v for k, v in options.items() if k in SCHEDULING and k != "task_id"}, heads_only=True)
-    _give(mine, tuple(args or ()), kwargs)
-    result = mine.freeze(options.get("task_id"))
-    steps = Planner(signature.app, resolve_step).plan(mine, [], takes=False)
+    task_id = str(job_id(options["task_id"])) if options.get("task_id") else None
+    with planning():
+        mine = signature.clone()
+        mine["options"] = {"task_id": task_id} if task_id and isinstance(mine, group) else {}
+        if isinstance(mine, _chord) and (body := kwargs.pop("body", None)) is not None:
+            mine.body = body.clone()  # type: ignore[misc]
+        _spread(mine, {k: v for k, v in options.items() if k not in SCHEDULING}, heads_only=False)
+        _spread(mine, {k: v for k, v in options.items() if k in SCHEDULING and k != "task_id"}, heads_only=True)
+        _give(mine, tuple(args or ()), kwargs)
+        result = mine.freeze(task_id)
+        steps = Planner(signature.app, resolve_step).plan(mine, [], takes=False)
+    check_size(steps)
     lifecycle.enqueue([lifecycle.job_of(step, current_job(), step["payload"]) for step in steps])
     return result
 

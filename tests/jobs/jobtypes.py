@@ -142,7 +142,7 @@ def stumble(*args: Any) -> None:
 
 
 @shared_task(bind=True, max_retries=2, default_retry_delay=40)
-def persist(self: Any, **how: Any) -> None:
+def persist(self: Any, /, **how: Any) -> None:
     """Ask for a retry."""
     error = ValueError("once more") if how.pop("because", False) else None
     raise self.retry(**how, exc=error)
@@ -155,6 +155,6 @@ def reconnect() -> None:
 
 
 @shared_task(bind=True)
-def plead(self: Any, part: str) -> Any:
+def plead(self: Any, /, part: str) -> Any:
     """A plain task that plays a part."""
     return _parts[part](self)

@@ -46,8 +46,8 @@ def ended(claimed: Claimed, verb: Verb = Verb.COMPLETE, **fields: Any) -> Status
 
 def now() -> datetime:
     """When this transaction began: the time of all that is written in it."""
-    ((moment,),) = fetch("SELECT now()", {})
-    return moment  # type: ignore[no-any-return]
+    moment: datetime = fetch("SELECT now()", {})[0][0]
+    return moment
 
 
 def row(job: Claimed | Enqueued | Job | UUID) -> Job:
@@ -57,7 +57,8 @@ def row(job: Claimed | Enqueued | Job | UUID) -> Job:
 
 def values(job: Claimed | Enqueued | Job | UUID) -> dict[str, Any]:
     """Everything in its row, to be compared."""
-    return Job.objects.values().get(id=job if isinstance(job, UUID) else job.id)
+    found: Any = Job.objects.values().get(id=job if isinstance(job, UUID) else job.id)
+    return dict(found)
 
 
 def statuses(*jobs: Claimed | Enqueued | UUID) -> list[str]:

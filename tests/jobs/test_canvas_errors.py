@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 HEADER_ERRBACKS = "ignore:task_allow_error_cb_on_chord_header"  # what Celery may once do with a chord's error callbacks
 
 
-def job(result: AsyncResult[Any]) -> Job:
+def job(result: Any) -> Job:
     return row(UUID(result.id))
 
 
@@ -42,10 +42,15 @@ def of(task: Any) -> list[Job]:
     return list(Job.objects.filter(type=task.name).order_by("id"))
 
 
-def again(*results: AsyncResult[Any]) -> None:
+def results(task: Any) -> list[Any]:
+    """What the jobs of this type gave."""
+    return [job.result for job in of(task)]
+
+
+def again(*broken: AsyncResult[Any]) -> None:
     """A person retries these, and all runs."""
-    retried = lifecycle.retry([UUID(result.id) for result in results], actor="ann")
-    assert len(retried.retried) == len(results)
+    retried = lifecycle.retry([UUID(result.id) for result in broken], actor="ann")
+    assert len(retried.retried) == len(broken)
     drain()
 
 
@@ -64,7 +69,7 @@ class TestACallback:
     def test_takes_the_result(self, link: Any, given: list[Any]) -> None:
         add_up.apply_async((1, 2), link=link())
         drain()
-        assert sorted(said.result for said in of(say)) == given
+        assert sorted(results(say)) == given
 
     def test_belongs_to_the_signature_that_was_linked(self) -> None:
         linked = add_up.s(1, 2)
@@ -88,14 +93,14 @@ class TestACallback:
 
 class TestAnErrorCallback:
     def test_of_the_older_form_takes_the_id(self) -> None:
-        failed = stumble.apply_async(link_error=complain_of.s())
+        failed: Any = stumble.apply_async(link_error=complain_of.s())
         drain()
-        assert [said.result for said in of(complain_of)] == [failed.id]
+        assert results(complain_of) == [failed.id]
 
     def test_of_the_newer_form_takes_request_error_and_traceback(self) -> None:
-        failed = stumble.apply_async(link_error=complain.s())
+        failed: Any = stumble.apply_async(link_error=complain.s())
         drain()
-        ((job_id, error, traceback),) = [said.result for said in of(complain)]
+        ((job_id, error, traceback),) = results(complain)
         assert (job_id, error) == (failed.id, "ValueError: stumbled")
         assert "stumbled" in traceback
         assert "in stumble" in traceback
@@ -103,20 +108,20 @@ class TestAnErrorCallback:
     def test_that_is_immutable_takes_nothing(self) -> None:
         stumble.apply_async(link_error=[say.si("a"), say.si("b", key=1)])
         drain()
-        assert [said.result for said in of(say)] == [["a"], ["b", {"key": 1}]]
+        assert results(say) == [["a"], ["b", {"key": 1}]]
 
     def test_may_be_a_processor_whose_first_field_takes_the_id(self) -> None:
-        failed = stumble.apply_async(link_error=spell.s(letter="!"))
+        failed: Any = stumble.apply_async(link_error=spell.s(letter="!"))
         drain()
-        assert [said.result for said in of(spell)] == [f"{failed.id}!"]
+        assert results(spell) == [f"{failed.id}!"]
 
     def test_may_be_followed_by_others(self) -> None:
-        failed = stumble.apply_async(link_error=chain(complain_of.s(), say.s("told")))
+        failed: Any = stumble.apply_async(link_error=chain(complain_of.s(), say.s("told")))
         drain()
-        assert [said.result for said in of(say)] == [[failed.id, "told"]]
+        assert results(say) == [[failed.id, "told"]]
 
     def test_is_called_at_the_last_attempt_only(self) -> None:
-        result = improvise.apply_async(kwargs=part(lambda job: 1 / 0), link_error=complain_of.s())
+        result: Any = improvise.apply_async(kwargs=part(lambda job: 1 / 0), link_error=complain_of.s())
         perform(result.id)
         perform(result.id)
         assert (job(result).status, of(complain_of)) == (Status.SCHEDULED, [])
@@ -133,19 +138,20 @@ class TestAnErrorCallback:
         assert of(complain_of) == []
 
     def test_of_a_chain_is_called_for_the_step_that_failed(self) -> None:
-        result = chain(add_up.s(1, 1), stumble.s(), add_up.s(1)).apply_async(link_error=complain_of.s())
+        result: Any = chain(add_up.s(1, 1), stumble.s(), add_up.s(1)).apply_async(link_error=complain_of.s())
         drain()
-        assert [said.result for said in of(complain_of)] == [result.parent.id]
+        assert results(complain_of) == [result.parent.id]
 
     def test_may_be_set_on_a_chain(self) -> None:
-        result = chain(stumble.s(), add_up.s(1)).on_error(complain_of.s()).apply_async()
+        result: Any = chain(stumble.s(), add_up.s(1)).on_error(complain_of.s()).apply_async()
         drain()
-        assert [said.result for said in of(complain_of)] == [result.parent.id]
+        assert results(complain_of) == [result.parent.id]
 
     @pytest.mark.filterwarnings(HEADER_ERRBACKS)
     @pytest.mark.parametrize("way", ["option", "on_error", "body"])
     def test_of_a_chord_is_called_once_for_its_body(self, way: str) -> None:
         header = [add_up.s(1, 1), stumble.s(), stumble.s()]
+        result: Any
         match way:
             case "option":
                 result = chord(header, total.s()).apply_async(link_error=complain_of.s())
@@ -154,17 +160,17 @@ class TestAnErrorCallback:
             case "body":
                 result = chord(header)(total.s().on_error(complain_of.s()))
         drain()
-        assert [said.result for said in of(complain_of)] == [result.id]
+        assert results(complain_of) == [result.id]
 
     def test_of_a_chord_is_told_what_the_member_died_of(self) -> None:
-        result = chord([add_up.s(1, 1), stumble.s()])(total.s().on_error(complain.s()))
+        result: Any = chord([add_up.s(1, 1), stumble.s()])(total.s().on_error(complain.s()))
         drain()
-        assert [said.result[:2] for said in of(complain)] == [[result.id, "ValueError: stumbled"]]
+        assert [result[:2] for result in results(complain)] == [[result.id, "ValueError: stumbled"]]
 
 
 class TestAChainThatBreaks:
     def test_leaves_a_failed_row_for_each_step_that_will_not_run(self) -> None:
-        result = chain(add_up.s(1, 1), collapse.si(), add_up.s(1), group(say.s(1), say.s(2)))()
+        result: Any = chain(add_up.s(1, 1), collapse.si(), add_up.s(1), group(say.s(1), say.s(2)))()
         drain()
         assert (job(result.parent).status, job(result.parent).run) == (Status.FAILED, 0)
         assert [(said.status, said.run) for said in of(say)] == [(Status.FAILED, 0)] * 2
@@ -173,17 +179,17 @@ class TestAChainThatBreaks:
         assert failure.message == "the job before it did not complete"
 
     def test_fails_its_tail_when_a_step_is_cancelled(self) -> None:
-        result = chain(add_up.s(1, 1), add_up.s(1), add_up.s(1))()
+        result: Any = chain(add_up.s(1, 1), add_up.s(1), add_up.s(1))()
         lifecycle.cancel([UUID(result.parent.parent.id)], actor="ann")
         assert [job(result.parent).status, job(result).status] == [Status.FAILED, Status.FAILED]
 
     def test_does_not_fail_its_tail_while_there_are_attempts(self) -> None:
-        result = chain(improvise.s(**part(lambda job: 1 / 0)), say.s())()
+        result: Any = chain(improvise.s(**part(lambda job: 1 / 0)), say.s())()
         perform(result.parent.id)
         assert Job.objects.count() == 1
 
     def test_goes_on_when_a_person_retries_what_failed(self) -> None:
-        result = chain(add_up.s(1, 1), recover.si(text="b"), spell.s(letter="c"), spell.s(letter="d"))()
+        result: Any = chain(add_up.s(1, 1), recover.si(text="b"), spell.s(letter="c"), spell.s(letter="d"))()
         drain()
         assert job(result).status == Status.FAILED
         again(result.parent.parent)
@@ -191,19 +197,19 @@ class TestAChainThatBreaks:
         assert [job(result).run, job(result.parent).run] == [1, 1]
 
     def test_goes_on_with_the_group_at_its_end(self) -> None:
-        result = chain(recover.si(text="b"), group(spell.s(letter="c"), spell.s(letter="d")))()
+        result: Any = chain(recover.si(text="b"), group(spell.s(letter="c"), spell.s(letter="d")))()
         drain()
         again(result.parent)
         assert result.get(timeout=0) == ["bc", "bd"]
 
     def test_that_fails_again_after_a_retry_stays_broken(self) -> None:
-        result = chain(collapse.si(), say.s())()
+        result: Any = chain(collapse.si(), say.s())()
         drain()
         again(result.parent)
         assert (job(result).status, job(result).run, Job.objects.count()) == (Status.FAILED, 0, 2)
 
     def test_never_runs_a_step_again_that_has_run(self) -> None:
-        result = chain(add_up.s(1, 1), say.s("once"))()
+        result: Any = chain(add_up.s(1, 1), say.s("once"))()
         first = started(UUID(result.parent.id))
         lifecycle.cancel([first.id], actor="ann")
         ended(first, Verb.COMPLETE, result="2")
@@ -216,7 +222,7 @@ class TestAChainThatBreaks:
 
 class TestAChordThatBreaks:
     def test_fails_its_body_once_and_what_follows_it(self) -> None:
-        result = chord([stumble.s(), stumble.s(), add_up.s(1, 1)])(chain(total.s(), add_up.s(1)))
+        result: Any = chord([stumble.s(), stumble.s(), add_up.s(1, 1)])(chain(total.s(), add_up.s(1)))
         drain()
         assert [(job(r).status, job(r).run) for r in (result.parent, result)] == [(Status.FAILED, 0)] * 2
         assert Failure.objects.filter(error="PredecessorFailed").count() == 2
@@ -226,34 +232,36 @@ class TestAChordThatBreaks:
         assert Chord.objects.get().fired_at is None
 
     def test_is_completed_by_a_retry_of_the_member_that_failed(self) -> None:
-        result = chord([spell.s(text="a"), recover.s(text="b"), spell.s(text="c")])(chain(say.s("all"), say.s("!")))
+        result: Any = chord([spell.s(text="a"), recover.s(text="b"), spell.s(text="c")])(
+            chain(say.s("all"), say.s("!"))
+        )
         drain()
         assert job(result).status == Status.FAILED
         again(*(AsyncResult(str(found.id)) for found in of(recover)))
         assert result.get(timeout=0) == [[["a", "b", "c"], "all"], "!"]
 
     def test_waits_until_the_last_failed_member_is_completed(self) -> None:
-        result = chord([recover.s(text="a"), recover.s(text="b")])(say.s())
+        result: Any = chord([recover.s(text="a"), recover.s(text="b")])(say.s())
         drain()
-        first, last = (AsyncResult(str(found.id)) for found in of(recover))
+        first, last = [AsyncResult[Any](str(found.id)) for found in of(recover)]
         again(first)
         assert job(result).status == Status.FAILED
         again(last)
         assert result.get(timeout=0) == [["a", "b"]]
 
     def test_is_broken_by_a_member_that_is_cancelled_and_completed_by_its_retry(self) -> None:
-        result = chord([spell.s(text="a"), spell.s(text="b")])(say.s().on_error(complain_of.s()))
+        result: Any = chord([spell.s(text="a"), spell.s(text="b")])(say.s().on_error(complain_of.s()))
         first, last = of(spell)
         lifecycle.cancel([first.id], actor="ann")
         drain()
-        assert (job(result).status, [said.result for said in of(complain_of)]) == (Status.FAILED, [result.id])
+        assert (job(result).status, results(complain_of)) == (Status.FAILED, [result.id])
         assert row(last.id).status == Status.COMPLETED
         again(AsyncResult(str(first.id)))
         assert result.get(timeout=0) == [["a", "b"]]
 
     def test_breaks_the_chord_around_it_and_revives_it(self) -> None:
         inner = chord([spell.s(text="a"), recover.s(text="b")], say.s())
-        result = chord([inner, spell.s(text="c")])(say.s("outer"))
+        result: Any = chord([inner, spell.s(text="c")])(say.s("outer"))
         drain()
         assert job(result).status == Status.FAILED
         again(AsyncResult(str(of(recover)[0].id)))
@@ -261,14 +269,16 @@ class TestAChordThatBreaks:
 
     def test_is_broken_by_a_chain_in_its_header_and_revived_by_it(self) -> None:
         header = [chain(recover.si(text="a"), spell.s(letter="b")), spell.s(text="c")]
-        result = chord(header)(say.s())
+        result: Any = chord(header)(say.s())
         drain()
         assert job(result).status == Status.FAILED
         again(AsyncResult(str(of(recover)[0].id)))
         assert result.get(timeout=0) == [["ab", "c"]]
 
     def test_in_a_chain_fails_and_revives_the_rest_of_it(self) -> None:
-        result = chain(recover.si(text="a"), group(spell.s(letter="b"), spell.s(letter="c")), say.s(), say.s("end"))()
+        result: Any = chain(
+            recover.si(text="a"), group(spell.s(letter="b"), spell.s(letter="c")), say.s(), say.s("end")
+        )()
         drain()
         assert {found.status for found in Job.objects.all()} == {Status.FAILED}
         again(AsyncResult(str(of(recover)[0].id)))
@@ -276,7 +286,7 @@ class TestAChordThatBreaks:
 
     @pytest.mark.django_db(transaction=True)
     def test_fires_once_when_all_members_end_at_the_same_time(self) -> None:
-        result = chord([say.s(n) for n in range(16)])(say.s("body"))
+        result: Any = chord([say.s(n) for n in range(16)])(say.s("body"))
         members = [started(found.id) for found in of(say)]
         together = threading.Barrier(len(members))
 

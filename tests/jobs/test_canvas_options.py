@@ -25,6 +25,11 @@ def job(result: Any) -> Job:
     return row(UUID(result.id))
 
 
+def given(sign: Any, **options: Any) -> Any:
+    """A signature with options of ours, which Celery's types do not know."""
+    return sign.set(**options)
+
+
 def all_of(field: str) -> set[Any]:
     return set(Job.objects.values_list(field, flat=True))
 
@@ -100,12 +105,12 @@ class TestOptions:
         assert all_of("expires_at") == {now() + timedelta(hours=1)}
 
     def test_of_the_canvas_may_be_set_before(self) -> None:
-        chain(add_up.s(1, 1), add_up.s(1)).set(queue="cpu", priority="high").delay()
+        chain(add_up.s(1, 1), add_up.s(1)).set(queue="cpu", priority=8).delay()
         drain()
         assert (all_of("queue"), all_of("priority")) == ({"cpu"}, {8})
 
     def test_of_each_step_are_its_own(self) -> None:
-        result = chain(add_up.s(1, 1).set(queue="cpu"), add_up.s(1).set(priority=2, max_attempts=9, tags=["x"]))()
+        result = chain(add_up.s(1, 1).set(queue="cpu"), given(add_up.s(1), priority=2, max_attempts=9, tags=["x"]))()
         drain()
         first, second = job(result.parent), job(result)
         assert (first.queue, first.priority) == ("cpu", 5)
@@ -184,8 +189,8 @@ def nested(depth: int) -> Any:
         (lambda: chain(add_up.s(), say.s()), TypeError, "missing 1 required positional argument: 'x'"),
         (lambda: chain(say.s(), say.s().set(queue="nowhere")), UnknownQueue, "unknown queue 'nowhere'"),
         (lambda: group(say.s(), say.s().set(priority=11)), InvalidOption, "priority: expected 1 to 10"),
-        (lambda: chain(say.s(), say.s().set(unique_key="k")), InvalidOption, "unique_key: a job inside a canvas"),
-        (lambda: chain(say.s(), say.s().set(colour="red")), InvalidOption, "unknown option: colour"),
+        (lambda: chain(say.s(), given(say.s(), unique_key="k")), InvalidOption, "unique_key: a job inside a canvas"),
+        (lambda: chain(say.s(), given(say.s(), colour="red")), InvalidOption, "unknown option: colour"),
         (lambda: chain(say.s(), say.s("x" * 300_000)), InvalidPayload, "payload too large"),
         (lambda: chain(say.s(), say.s("\x00")), InvalidPayload, "a NUL character in a string"),
         (lambda: chain(say.s(), say.s(float("nan"))), InvalidPayload, "not JSON"),
@@ -219,7 +224,7 @@ def test_a_bad_callback_is_refused_with_the_job() -> None:
 def test_a_callback_on_a_group_that_has_no_single_end_is_on_each_of_its_jobs() -> None:
     group([add_up.s(1, 1), add_up.s(2, 2)]).apply_async(link=say.s("!"))
     drain()
-    assert sorted(Job.objects.filter(type=say.name).values_list("result", flat=True)) == [[2, "!"], [4, "!"]]
+    assert {str(said.result) for said in Job.objects.filter(type=say.name)} == {"[2, '!']", "[4, '!']"}
 
 
 def test_as_many_steps_as_allowed_can_be_run_from_first_to_last() -> None:

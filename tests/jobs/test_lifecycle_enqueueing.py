@@ -173,7 +173,7 @@ class TestTheCallersTransaction:
             lifecycle.enqueue([new(), new(), new(queue="cpu")])
             assert (tokens("default"), tokens("cpu")) == (0, 0)
         assert len(wake_ups) == 1
-        settle()
+        assert broker.flush(20)
         assert (tokens("default"), tokens("cpu")) == (1, 1)
 
     def test_stays_usable_after_a_key_was_found_taken(self) -> None:
@@ -181,11 +181,6 @@ class TestTheCallersTransaction:
             enqueued(unique_key="k")
             enqueued(unique_key="k")
             assert Job.objects.count() == 1
-
-
-def settle() -> None:
-    """Wait until the broker's thread has sent all hints up to now."""
-    assert broker.flush(20)
 
 
 def test_a_job_given_as_data_makes_no_assumption_about_its_type() -> None:
