@@ -1,0 +1,206 @@
+"""Job types that nap, fail, die, poison and count, as their payloads ask."""
+
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from celery import shared_task
+from django.db import transaction
+from pydantic import Field
+
+from jobs.models import Job
+from jobs.processor import Backoff, Discard, JobContext, Payload, Snooze, Upstream, batch_process, processor
+from tests.integration.jobtypes import journal
+
+declare_task: Callable[..., Callable[[Callable[..., Any]], Any]] = shared_task  # its stubs know Celery's options only
+SOON = Backoff(base=0.05, max=0.1)
+
+
+class Noop(Payload):
+    number: int = 0
+
+
+@processor(max_attempts=3, backoff=SOON)
+def noop(payload: Noop, job: JobContext) -> int:
+    """Give the number back."""
+    return payload.number
+
+
+class Nap(Payload):
+    journal: str
+    seconds: float = 0.0
+    until: str = ""  # a file: wait for it
+    checks: bool = True  # does it look whether it should stop?
+
+
+@processor(max_attempts=3, backoff=SOON)
+def nap(payload: Nap, job: JobContext) -> str:
+    """Take some time, and write down how far it got."""
+    write = partial(journal.write, payload.journal, job.id, job.run)
+    end = time.monotonic() + payload.seconds
+    write("start")
+    try:
+        while time.monotonic() < end or (payload.until and not Path(payload.until).exists()):
+            if payload.checks:
+                job.check()
+            time.sleep(0.01)
+        write("end")
+    finally:
+        write("finally")
+    return "rested"
+
+
+class Trouble(Payload):
+    times: int = 1
+    journal: str = ""
+
+
+@processor(max_attempts=3, backoff=SOON)
+def flaky(payload: Trouble, job: JobContext) -> int:
+    """Fail in the first attempts."""
+    if job.attempt <= payload.times:
+        raise ValueError(f"attempt {job.attempt} fails")
+    return job.attempt
+
+
+@processor(max_attempts=3, backoff=SOON)
+def die(payload: Trouble, job: JobContext) -> str:
+    """Take the process down until that was its end so many times."""
+    journal.write(payload.journal, job.id, job.run, "start")
+    if Job.objects.values_list("losses", flat=True).get(id=job.id) < payload.times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "alive"
+
+
+@declare_task(name="die_for_good", on_lost="fail")
+def die_for_good() -> None:
+    """Must not run a second time when its worker was lost."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@processor(max_attempts=3, backoff=SOON)
+def snore(payload: Nap, job: JobContext) -> str:
+    """Not yet, for as long as the file is missing."""
+    journal.write(payload.journal, job.id, job.run, "start", job.attempt)
+    if not Path(payload.until).exists():
+        raise Snooze("not yet", after=payload.seconds)
+    return "ready"
+
+
+class Poison(Payload):
+    kind: str
+
+
+@processor(max_attempts=1)
+def poison(payload: Poison, job: JobContext) -> Any:
+    """Return, or raise, what no database stores."""
+    match payload.kind:
+        case "nul":
+            return {"text": "a\x00b"}
+        case "nan":
+            return math.nan
+        case "big":
+            return "x" * 10_000_000
+        case "surrogate":
+            return "\ud800"
+        case "object":
+            return {object()}
+        case "surrogate in a message":
+            raise Discard("\ud800 and \x00")
+        case "exit":
+            raise SystemExit(3)
+    raise ValueError(payload.kind)
+
+
+class Letter(Payload):
+    text: str
+    letter: str = ""
+    journal: str = ""
+    seconds: float = 0.0
+    fails: bool = False
+
+
+@processor(max_attempts=3, backoff=SOON)
+def letter(payload: Letter, job: JobContext) -> str:
+    """A step of a chain: what came before, and one letter more."""
+    if payload.journal:
+        journal.write(payload.journal, job.id, job.run, "start", payload.text)
+    time.sleep(payload.seconds)
+    if payload.fails:
+        raise Discard("asked to fail")
+    if payload.journal:
+        journal.write(payload.journal, job.id, job.run, "end", payload.text)
+    return payload.text + payload.letter
+
+
+class Word(Payload):
+    letters: list[str]
+    journal: str = ""
+
+
+@processor(max_attempts=3, backoff=SOON)
+def word(payload: Word, job: JobContext) -> str:
+    """The body of a chord: its members' letters."""
+    if payload.journal:
+        journal.write(payload.journal, job.id, job.run, "start", "".join(payload.letters))
+    return "".join(payload.letters)
+
+
+@shared_task(name="mourn")
+def mourn(failed: str, path: str = "") -> str:
+    """An error callback."""
+    return failed
+
+
+class Call(Payload):
+    upstream: str
+    interval: float
+    journal: str
+
+
+@processor(max_attempts=3, backoff=SOON)
+def call(payload: Call, job: JobContext) -> None:
+    """Call an upstream that allows so many calls."""
+    Upstream(payload.upstream, interval=payload.interval).acquire()
+    journal.write(payload.journal, job.id, job.run, "call")
+
+
+class Told(Payload):
+    until: str
+
+
+@processor(max_attempts=1)
+def tell(payload: Told, job: JobContext) -> None:
+    """Say how far it is inside a transaction that is rolled back."""
+    with transaction.atomic():
+        noop.enqueue({"number": 1}, tags=["rolled back"])
+        job.progress(1, 4, "in the middle")
+        while not Path(payload.until).exists():
+            time.sleep(0.01)
+        transaction.set_rollback(True)
+
+
+class Items(Payload):
+    items: list[int]
+    journal: str
+    size: int = Field(2, ge=1)
+    slow_from: int = 10**9  # these wait for `until`
+    until: str = ""
+
+
+@processor(max_attempts=3, backoff=SOON)
+def work_off(payload: Items, job: JobContext) -> int:
+    """Items of a batch, each written down."""
+
+    def one(item: int) -> int:
+        while item >= payload.slow_from and not Path(payload.until).exists():
+            time.sleep(0.01)
+        journal.write(payload.journal, job.id, job.run, "item", item)
+        return item
+
+    return len(batch_process(payload.items, one, job=job, size=payload.size).succeeded)
