@@ -70,6 +70,7 @@ class Intake(threading.Thread):
         self.received: deque[Any] = deque()
         self.arrived = threading.Event()
         self.ending = threading.Event()
+        self.away = False  # Postgres is, and that has been said
 
     def receive(self, message: Any) -> None:
         """In the consumer's thread."""
@@ -97,19 +98,20 @@ class Intake(threading.Thread):
                 try:
                     if not connected:
                         own_session(lock_timeout=5_000, statement_timeout=30_000)
-                        connected = True
                     self._write([self.received[n] for n in range(min(PREFETCH, len(self.received)))])
-                except (OperationalError, InterfaceError) as error:
-                    reason = str(error).strip().partition("\n")[0]
-                    log.warning("%d messages wait for Postgres: %s", len(self.received), reason)
+                    connected, self.away = True, False
+                except Exception as error:
                     connected = False
+                    self._tell(error)
                     if self.ending.wait(AGAIN):
                         return
-                except Exception:
-                    log.exception("the intake stumbled, going on")
-                    connected = False
-                    if self.ending.wait(AGAIN):
-                        return
+
+    def _tell(self, error: Exception) -> None:
+        if not isinstance(error, OperationalError | InterfaceError):
+            log.exception("the intake stumbled, going on")
+        elif not self.away:
+            self.away = True
+            log.warning("messages wait for Postgres: %s", str(error).strip().partition("\n")[0])
 
     def _write(self, messages: list[Any]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -84,14 +85,13 @@ def _whole(name: str, value: Any, low: int, high: int) -> int:
 
 def _moment(name: str, value: Any) -> datetime:
     """A point in time. Celery takes naive ones as being in its own time zone; so do we."""
+    moment = value
     if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            value = None
-    if not isinstance(value, datetime):
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(value)
+    if not isinstance(moment, datetime):
         raise InvalidOption(f"{name}: expected a date and time, got {value!r}", field=name)
-    return timezone.make_aware(value) if timezone.is_naive(value) else value
+    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
 
 
 def _text(name: str, value: Any, longest: int) -> str:

@@ -11,27 +11,15 @@ from collections.abc import Callable
 from queue import Empty
 from typing import Any
 
-from kombu.transport import redis, virtual
+from kombu.transport import redis
 
 log = logging.getLogger(__name__)
 
 
-class QoS(virtual.QoS):
-    """Holds what was received and not yet acknowledged: what bounds the messages in a worker's memory."""
-
-    def restore_unacked(self) -> list[tuple[BaseException, Any]]:  # type: ignore[override]
-        """Let go of what is held; nothing is left over for kombu to dump."""
-        delivered: dict[str, Any] = self._delivered or {}
-        delivered.clear()
-        return []
-
-
 class Channel(redis.Channel):
-    """Uses our QoS. kombu chooses one itself when `ack_emulation` is off, hence after it."""
+    """Where messages of queues arrive."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.QoS = QoS  # type: ignore[assignment]
+    do_restore = False  # nothing of what was received and not acknowledged
 
     def basic_consume(  # type: ignore[override]
         self, queue: str, *args: Any, callback: Callable[[Any], Any], **kwargs: Any
@@ -45,8 +33,12 @@ class Channel(redis.Channel):
         return super().basic_consume(queue, *args, callback=received, **kwargs)
 
     def _restore(self, message: Any, leftmost: bool = False) -> None:
-        """Back to the queue that it came from."""
-        self._put(message.delivery_info["queue"], message.serializable())
+        """Back to the queue that it came from, unless nobody here has asked for it."""
+        queue = (message.delivery_info or {}).get("queue")
+        if queue is None:
+            super()._restore(message, leftmost)  # type: ignore[misc]
+        else:
+            self._put(queue, message.serializable())
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

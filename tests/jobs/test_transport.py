@@ -1,3 +1,4 @@
+import logging
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,15 +34,23 @@ def connect(valkey: embedded.Valkey) -> Connection:
     )
 
 
-def hold_a_message(connection: Connection) -> None:
-    """Receive one and do not acknowledge it."""
+def publish(connection: Connection, queue: Queue = RAW, key: str = "raw") -> None:
     with connection.Producer() as producer:
-        producer.publish({"x": 1}, exchange=RAW.exchange, routing_key="raw", declare=[RAW], headers={"id": "abc"})
-    received: list[object] = []
-    consumer = connection.Consumer(RAW, callbacks=[lambda body, message: received.append(body)])
-    consumer.consume()
-    connection.drain_events(timeout=10)
-    assert received == [{"x": 1}]
+        producer.publish({"x": 1}, exchange=queue.exchange, routing_key=key, declare=[queue], headers={"id": "abc"})
+
+
+def receive(connection: Connection, queue: Queue = RAW) -> Any:
+    """The next message, not acknowledged."""
+    received: list[Any] = []
+    with connection.Consumer(queue, on_message=received.append):
+        while not received:
+            connection.drain_events(timeout=10)
+    return received[0]
+
+
+def hold_a_message(connection: Connection) -> None:
+    publish(connection)
+    assert receive(connection).payload == {"x": 1}
 
 
 def test_a_held_message_of_a_broken_connection_is_not_dumped(
@@ -62,3 +71,30 @@ def test_messages_are_not_kept_for_redelivery(valkey: embedded.Valkey) -> None:
         hold_a_message(connection)
     with redis.Redis.from_url(valkey.url) as client:
         assert client.keys("unacked*") == []
+
+
+def test_a_message_tells_the_queue_that_it_came_from(valkey: embedded.Valkey) -> None:
+    news = Queue("raw", Exchange("news", type="topic"), routing_key="news.*")
+    with connect(valkey) as connection:
+        publish(connection, news, "news.today")
+        assert receive(connection, news).delivery_info["queue"] == "raw"
+
+
+def test_a_message_can_be_put_back(valkey: embedded.Valkey) -> None:
+    with connect(valkey) as connection:
+        publish(connection, Queue("raw", Exchange("other"), routing_key="else"), "else")
+        receive(connection).requeue()
+        again = receive(connection)
+    assert (again.payload, again.headers) == ({"x": 1}, {"id": "abc"})
+
+
+@pytest.mark.parametrize(
+    "junk", ["no JSON", "5", "[]", "{}", '{"properties": {}}', '{"body": 7, "properties": {"x": 1}}']
+)
+def test_what_is_no_message_is_dropped(valkey: embedded.Valkey, junk: str, caplog: pytest.LogCaptureFixture) -> None:
+    with redis.Redis.from_url(valkey.url) as client:
+        client.lpush("raw", junk)
+    with connect(valkey) as connection, caplog.at_level(logging.ERROR, "jobs.transport"):
+        publish(connection)
+        assert receive(connection).payload == {"x": 1}
+    assert "no Celery message" in caplog.text
