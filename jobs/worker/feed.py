@@ -118,7 +118,8 @@ class Feed:
         """End a run before its time: at once where it has not started, as its pool can where it has."""
         with self.lock:
             held = self.held.get(key)
-            if held is None or held.state is State.REPORTED or held.stop is not None:
+            going_back = held is not None and held.state is State.BUFFERED and held not in self.buffer
+            if held is None or going_back or held.state is State.REPORTED or held.stop is not None:
                 return "not running here" if held is None else "ending"
             held.stop, held.stopped = reason, time.monotonic()
             waiting = held.state is State.BUFFERED

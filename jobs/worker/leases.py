@@ -51,6 +51,9 @@ class Leases(threading.Thread):
             except DatabaseError as error:
                 log.warning("leases not renewed, trying again: %s", str(error).strip().partition("\n")[0])
                 connected, wait = False, 1.0
+            except Exception:  # without this thread every job that runs here would be given to another worker
+                log.exception("leases stumbled, going on")
+                connected, wait = False, 1.0
             if self.ended.wait(wait):
                 break
         try:

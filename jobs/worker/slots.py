@@ -218,7 +218,8 @@ class ProcessSlots(Slots):
             with self.lock:
                 if len(self.trips) >= self.size:
                     return
-                first = self.feed.buffer[0] if self.feed.buffer else None
+                with self.feed.lock:
+                    first = self.feed.buffer[0] if self.feed.buffer else None
                 many = first is not None and self._short(first) and len(self.feed.buffer) > self.size
                 taken = self.feed.take(CHUNK if many else 1)
                 if not taken:
