@@ -22,6 +22,7 @@ from django.conf import settings
 from honcho.compat import ProcessManager
 
 from jobs.management import embedded, sandbox
+from jobs.management.commands.worker import CODE
 
 HOME = Path(os.environ.get("JOBYARD_HOME") or settings.BASE_DIR / ".jobyard")
 CREDENTIALS = HOME / "credentials"
@@ -159,7 +160,9 @@ def processes(*, reload: bool) -> dict[str, tuple[list[str], str]]:
     """What runs, by name: the command, and the role that its settings are for."""
     python, port = sys.executable, os.environ["PORT"]
     web = [python, "-m", "uvicorn", "config.asgi:application", "--host", HOST, "--port", port]
-    web += ["--lifespan", "off", "--timeout-graceful-shutdown", "5", *(["--reload"] if reload else [])]
+    web += ["--lifespan", "off", "--timeout-graceful-shutdown", "5"]
+    if reload:
+        web += ["--reload", *(f"--reload-dir={folder}" for folder in CODE)]
     commands = {
         "web": (web, "web"),
         "beat": ([python, "-m", "celery", "-A", "config", "--quiet", "beat"], "beat"),
@@ -167,15 +170,9 @@ def processes(*, reload: bool) -> dict[str, tuple[list[str], str]]:
         "sandbox": ([python, "manage.py", "sandbox"], ""),
     }
     for kind in settings.JOBS_WORKERS:
-        worker = [python, "manage.py", "worker", kind]
-        commands[f"worker-{kind}"] = (_restarting(worker) if reload else worker, f"worker-{kind}")
+        worker = [python, "manage.py", "worker", kind, *(["--reload"] if reload else [])]
+        commands[f"worker-{kind}"] = worker, f"worker-{kind}"
     return commands
-
-
-def _restarting(command: list[str]) -> list[str]:
-    """Stop and start it again whenever code changes."""
-    watch = [sys.executable, "-m", "watchfiles", "--filter", "python", "--sigint-timeout", str(_patience())]
-    return [*watch, shlex.join(command), "config", "jobs", "processors"]
 
 
 def _patience() -> int:

@@ -12,7 +12,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models.functions import Now
 
 from jobs import checks
+from jobs.management import reloading
 from jobs.models import Worker
+
+CODE = ("config", "jobs", "processors")
 
 
 class Command(BaseCommand):
@@ -22,9 +25,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("kind", choices=sorted(settings.JOBS_WORKERS))
         parser.add_argument("--check", action="store_true", help="start none; exit 0 if one is alive on this host")
+        parser.add_argument("--reload", action="store_true", help="start it anew whenever code changes")
         parser.add_argument("celery", nargs="*", help="after --: options for `celery worker`, which win over the table")
 
-    def handle(self, *, kind: str, check: bool, celery: list[str], **options: Any) -> None:
+    def handle(self, *, kind: str, check: bool, reload: bool, celery: list[str], **options: Any) -> None:
         queues = [name for name, queue in settings.JOBS_QUEUES.items() if queue["worker"] == kind]
         if problems := checks.worker_problems(queues, autoscale=any(word.startswith("--autoscale") for word in celery)):
             raise CommandError("\n".join(problems))
@@ -33,8 +37,11 @@ class Command(BaseCommand):
                 raise CommandError(f"No worker {kind} on this host has shown a sign of life for a lease.")
             return
         os.environ["JOBYARD_ROLE"] = f"worker-{kind}"
+        command = [*celery_command(kind, queues), *celery]
+        if reload:
+            sys.exit(reloading.run(command, [settings.BASE_DIR / folder for folder in CODE]))
         # The worker becomes this process, and gets its signals.
-        os.execv(sys.executable, [*celery_command(kind, queues), *celery])  # noqa: S606
+        os.execv(sys.executable, command)  # noqa: S606
 
 
 def node_name(kind: str, process: int | str, host: str) -> str:

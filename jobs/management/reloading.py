@@ -1,0 +1,24 @@
+"""A process that is stopped and started again whenever code changes, for development."""
+
+import signal
+import subprocess
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from watchfiles import PythonFilter, watch
+
+
+def run(command: Sequence[str], folders: Sequence[Path]) -> int:
+    """Keep it running until SIGTERM or SIGINT. One that ended by itself is started again at the next change."""
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    process = subprocess.Popen(command)
+    # The time-out bounds how long a signal may go unnoticed.
+    for _ in watch(*folders, watch_filter=PythonFilter(), stop_event=ended, rust_timeout=500):
+        process.terminate()
+        process.wait()
+        process = subprocess.Popen(command)
+    process.terminate()
+    return process.wait()
