@@ -330,6 +330,8 @@ class Feed:
         with self.lock:
             del self.outcomes[: len(outcomes)]
             ended = [(outcome, self.held.pop((outcome.id, outcome.run), None)) for outcome in outcomes]
+        if any(held and held.job.queue in self.limited for _, held in ended):
+            self.look = True  # another job of that queue may run now
         for outcome, held in ended:
             status = changed.get((outcome.id, outcome.run))
             _log(outcome, held, status)

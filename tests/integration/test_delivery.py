@@ -1,12 +1,26 @@
-"""What every worker does with jobs that are in order: each pool, several queues, due times."""
+"""What every worker does with jobs that are in order: each pool, several queues, priorities, due times."""
+
+import statistics
+import threading
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
+import redis
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
 
-from jobs.models import Job, Status
-from tests.integration.jobtypes.tasks import noop
-from tests.integration.workers import Start, wait_for_end
+from jobs import lifecycle
+from jobs.models import Job, Queue, Status
+from jobs.processor import enqueue, enqueue_many
+from jobs.testing import assert_enqueued
+from tests.integration.jobtypes.journal import Journal
+from tests.integration.jobtypes.tasks import flaky, nap, noop, snore, tell
+from tests.integration.workers import Start, wait_for, wait_for_end, wait_for_status
 
 POOLS = ("threads", "prefork", "solo")
+BOTH = ("threads", "prefork")
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -17,3 +31,152 @@ def test_jobs_run_once_each(start: Start, pool: str) -> None:
     assert list(Job.objects.filter(id__in=ids).order_by("id").values_list("result", "run", "status")) == [
         (number, 1, Status.COMPLETED) for number in range(100)
     ]
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_failed_attempts_are_followed_by_others(start: Start, pool: str) -> None:
+    start(pool)
+    passing, failing = flaky.enqueue({"times": 2}).id, flaky.enqueue({"times": 3}).id
+    wait_for_end([passing, failing])
+    row = Job.objects.get(id=passing)
+    assert (row.status, row.result, row.attempt) == (Status.COMPLETED, 3, 3)
+    row = Job.objects.get(id=failing)
+    assert (row.status, row.attempt) == (Status.FAILED, 3)
+    assert [failure.message for failure in row.failures.all()] == [f"attempt {n} fails" for n in (1, 2, 3)]
+
+
+def test_the_best_priority_goes_first_over_two_queues(start: Start, journal: Journal) -> None:
+    ids = {
+        (queue, priority): nap.enqueue({"journal": journal.path}, queue=queue, priority=priority).id
+        for queue in ("default", "cpu")
+        for priority in (1, 3, 5, 8, 10)
+    }
+    start("solo", 1, "default,cpu")
+    wait_for_end(ids.values())
+    order = [line.job for line in journal.lines("start")]
+    assert order == [ids[queue, priority] for priority in (10, 8, 5, 3, 1) for queue in ("default", "cpu")]
+
+
+@pytest.mark.parametrize("pool", BOTH)
+def test_a_queue_paused_before_its_worker_starts(start: Start, pool: str) -> None:
+    lifecycle.pause("cpu", actor="test")
+    paused = [noop.enqueue({}, queue="cpu").id for _ in range(5)]
+    start(pool, 2, "default,cpu")
+    wait_for_end([noop.enqueue({}).id for _ in range(20)])
+    assert set(Job.objects.filter(id__in=paused).values_list("status", "run")) == {(Status.PENDING, 0)}
+    lifecycle.resume("cpu", actor="test")
+    wait_for_end(paused)
+
+
+@pytest.mark.parametrize("pools", [("threads", "threads"), ("prefork", "threads")])
+def test_max_running_holds_over_two_workers(start: Start, journal: Journal, pools: tuple[str, str]) -> None:
+    Queue.objects.filter(name="cpu").update(max_running=1)
+    for pool in pools:
+        start(pool, 4, "default,cpu")
+    limited = [(nap, {"journal": journal.path, "seconds": 0.03}, {"queue": "cpu"})] * 40
+    ids = [made.id for made in enqueue_many([*limited, *[(noop, {})] * 100])]
+    wait_for_end(ids)
+    spans = sorted((line.at, line.event) for line in journal.lines() if line.event in ("start", "finally"))
+    assert [event for _, event in spans] == ["start", "finally"] * 40
+    # A slot that gets free is taken at once, not at the next look: they would take a second each.
+    assert spans[-1][0] - spans[0][0] < 30
+
+
+def test_a_unique_key_under_fifty_concurrent_enqueues(db: None) -> None:
+    ready, answers = threading.Barrier(50), []
+
+    def one() -> None:
+        try:
+            ready.wait()
+            answers.append(enqueue("noop", {"number": 1}, unique_key="the one"))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=one) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 50
+    assert len({answer.id for answer in answers}) == 1
+    assert sum(answer.created for answer in answers) == 1
+    assert Job.objects.get().id == answers[0].id
+
+
+@pytest.mark.parametrize("pool", BOTH)
+def test_a_due_job_starts_on_time(start: Start, pool: str) -> None:
+    start(pool)
+    ids = [noop.enqueue({}, delay=1 + number * 0.3).id for number in range(9)]
+    wait_for_end(ids)
+    late = [row.started_at - row.scheduled_at for row in Job.objects.filter(id__in=ids) if row.started_at]
+    assert min(late) >= timedelta(0)
+    assert statistics.median(late) < timedelta(milliseconds=250)
+
+
+@pytest.mark.parametrize("pool", BOTH)
+def test_a_lost_wake_up_costs_about_a_second(start: Start, pool: str) -> None:
+    start(pool)
+    waits = []
+    for _ in range(5):
+        with transaction.atomic():
+            job = noop.enqueue({}).id
+            transaction.get_connection().run_on_commit.clear()  # nobody is told
+        row = wait_for_status(job, Status.COMPLETED)
+        assert row.started_at
+        waits.append(row.started_at - row.created_at)
+    assert statistics.median(waits) < timedelta(seconds=1.5)
+
+
+def test_wake_ups_are_emptied_with_all_of_redis(start: Start) -> None:
+    start()
+    ids = []
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        for _ in range(20):
+            ids.append(noop.enqueue({}).id)
+            client.flushdb()
+    wait_for_end(ids, 20)
+
+
+@pytest.mark.parametrize("pool", BOTH)
+def test_progress_is_seen_from_inside_an_open_transaction(start: Start, pool: str, gate: Path) -> None:
+    start(pool)
+    job = tell.enqueue({"until": str(gate)}).id
+    wait_for(lambda: Job.objects.get(id=job).progress, "its progress")
+    told = {"run": 1, "done": 1, "total": 4, "percent": 25, "note": "in the middle"}
+    assert Job.objects.get(id=job).progress == told
+    assert Job.objects.get(id=job).status == Status.PROCESSING
+    gate.touch()
+    assert wait_for_status(job, Status.COMPLETED).progress == told
+    assert not Job.objects.filter(tags=["rolled back"]).exists()
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_snoozed_job_gives_its_slot_back(start: Start, pool: str, journal: Journal, gate: Path) -> None:
+    start(pool, 1)
+    snoring = snore.enqueue({"journal": journal.path, "until": str(gate), "seconds": 0.3}).id
+    wait_for(lambda: journal.lines("start"), "its first run")
+    wait_for_end([noop.enqueue({}).id])
+    wait_for(lambda: len(journal.lines("start")) > 4, "further runs")
+    gate.touch()
+    row = wait_for_status(snoring, Status.COMPLETED)
+    assert row.attempt == 1
+    assert row.run > 4
+    assert not row.failures.exists()
+
+
+def test_a_job_does_not_start_after_it_expired(start: Start, journal: Journal) -> None:
+    late = nap.enqueue({"journal": journal.path}, expires_at=timezone.now() + timedelta(seconds=0.5)).id
+    early = nap.enqueue({"journal": journal.path}, delay=60, expires_at=timezone.now() + timedelta(seconds=3)).id
+    wait_for(lambda: Job.objects.expired().filter(id=late).exists(), "its time")
+    start()
+    wait_for_end([late, early])
+    assert set(Job.objects.values_list("status", "run")) == {(Status.CANCELLED, 0)}
+    assert not journal.lines()
+
+
+def test_a_rolled_back_call_leaves_nothing(db: None) -> None:
+    with transaction.atomic():
+        noop.delay(number=1)
+        assert_enqueued("noop", {"number": 1}, count=1)
+        transaction.set_rollback(True)
+    assert not Job.objects.exists()
