@@ -27,6 +27,12 @@ from jobs.payload import Backoff, Payload, redact
 Body = Callable[[Any, JobContext], Any]
 
 
+class AskedRetry(CeleryRetry):
+    """A plain task asked for another attempt."""
+
+    max_attempts: int | None = None  # as many as it asked for, if more than the row allows
+
+
 class Processor(Task[..., Any]):
     """The code of a job type, and the class of every Celery task of this application."""
 
@@ -52,7 +58,7 @@ class Processor(Task[..., Any]):
 
     def enqueue(self, payload: Payload | Mapping[str, Any] | None = None, **opts: Any) -> Enqueued:
         """Insert a job in the caller's transaction. Options: `jobs.options`."""
-        return lifecycle.enqueue([self.new_job(self.encode_payload((), payload or {}), opts)])[0]
+        return lifecycle.enqueue([self.new_job(self.encode_row_payload(payload), opts)])[0]
 
     def apply_async(
         self,
@@ -101,16 +107,23 @@ class Processor(Task[..., Any]):
 
     def encode_row_payload(self, payload: Any) -> str:
         """The same of a payload in the shape its row has: a plain task's is `{"args": [...], "kwargs": {...}}`."""
+        payload = {} if payload is None else payload
+        if not isinstance(payload, Mapping | Payload):
+            raise self._invalid(f"expected an object, got {type(payload).__name__}")
         if self.payload_model is not None:
             return self.encode_payload((), payload)
+        if isinstance(payload, Payload):
+            raise self._invalid(f"it is a plain task, {type(payload).__name__} is a processor's payload")
         args, kwargs = payload.get("args", []), payload.get("kwargs", {})
         if payload.keys() - {"args", "kwargs"} or not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
-            expected = 'expected {"args": [...], "kwargs": {...}}'
-            raise InvalidPayload(f"{self.name}: {expected}", [{"loc": [], "msg": expected}])
+            raise self._invalid('expected {"args": [...], "kwargs": {...}}')
         try:
             return self.encode_payload(tuple(args), kwargs)
         except TypeError as error:
             raise InvalidPayload(str(error), [{"loc": [], "msg": str(error)}]) from None
+
+    def _invalid(self, message: str) -> InvalidPayload:
+        return InvalidPayload(f"{self.name}: {message}", [{"loc": [], "msg": message}])
 
     def _check_arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         try:
@@ -122,11 +135,11 @@ class Processor(Task[..., Any]):
         model = cast("type[Payload]", self.payload_model)
         if isinstance(kwargs, Payload):
             if not isinstance(kwargs, model):
-                raise InvalidPayload(f"{self.name}: expected {model.__name__}, got {type(kwargs).__name__}")
+                raise self._invalid(f"expected {model.__name__}, got {type(kwargs).__name__}")
             return kwargs.model_dump(mode="json", by_alias=True)
         names = list(model.model_fields)
         if len(args) > len(names):
-            raise InvalidPayload(f"{self.name}: {len(args)} positional values for {len(names)} fields")
+            raise self._invalid(f"{len(args)} positional values for {len(names)} fields")
         fields = dict(zip(names, args, strict=False)) | dict(kwargs)
         try:
             return model.model_validate(fields).model_dump(mode="json", by_alias=True)
@@ -171,7 +184,8 @@ class Processor(Task[..., Any]):
                 f"Can't retry {self.name}[{request.id}]: {limit} retries are used up"
             )
         when: Any = eta if eta is not None else self.default_retry_delay if countdown is None else countdown
-        retry = CeleryRetry(exc=exc, when=when)
+        retry = AskedRetry(exc=exc, when=when)
+        retry.max_attempts = None if max_retries is None else min(max_retries + 1, options.UNLIMITED)
         if throw:
             raise retry
         return retry
@@ -185,7 +199,8 @@ class Processor(Task[..., Any]):
             return self.max_attempts
         if self.payload_model is not None:
             return int(settings.JOBS_MAX_ATTEMPTS)
-        return options.UNLIMITED if self.max_retries is None else min(self.max_retries + 1, options.UNLIMITED)
+        retries = getattr(self, "retry_kwargs", {}).get("max_retries", self.max_retries)  # of `autoretry_for`
+        return options.UNLIMITED if retries is None else min(retries + 1, options.UNLIMITED)
 
     def timeout_of(self, payload: str) -> float:
         """Seconds this payload (JSON) may take."""

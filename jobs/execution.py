@@ -18,7 +18,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from jobs import lifecycle
-from jobs.calling import Processor
+from jobs.calling import AskedRetry, Processor
 from jobs.context import JobContext
 from jobs.encoding import encode, storable
 from jobs.errors import Cancelled, InvalidResult, JobError, JobTimeout, Retry, Snooze
@@ -80,6 +80,7 @@ def of_error(task: Processor, job: Claimed, error: BaseException, trace: str, pa
         verb,
         delay=delay,
         error=Error(type(shown).__name__, _told(str(shown), hide), _told(trace, hide), _classification(shown, verb)),
+        max_attempts=error.max_attempts if isinstance(error, AskedRetry) else None,
     )
 
 

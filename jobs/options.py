@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from jobs.encoding import storable
 from jobs.errors import InvalidOption, UnknownQueue, seconds
 from jobs.lifecycle import NewJob
 from jobs.models import Priority
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from jobs.calling import Processor
 
 UNLIMITED = 32_767  # the row's largest number of attempts
+LONGEST = 10 * 365 * 86400  # seconds of a delay
 
 # What Celery passes along and a job has no use for: there is no message.
 IGNORED = frozenset(
@@ -95,14 +97,14 @@ def _moment(name: str, value: Any) -> datetime:
 
 
 def _text(name: str, value: Any, longest: int) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= longest or "\x00" in value:
+    if not isinstance(value, str) or not 1 <= len(value) <= longest or storable(value) != value:
         raise InvalidOption(f"{name}: expected text of 1 to {longest} characters, got {value!r}", field=name)
     return value
 
 
 def _delay(job: NewJob, name: str, value: Any) -> None:
     delay = seconds(value) if isinstance(value, timedelta) else value
-    job.delay = max(0.0, _number(name, delay, -math.inf, 10 * 365 * 86400))
+    job.delay = max(0.0, _number(name, delay, -math.inf, LONGEST))
 
 
 def _eta(job: NewJob, name: str, value: Any) -> None:
@@ -111,7 +113,7 @@ def _eta(job: NewJob, name: str, value: Any) -> None:
 
 def _expires(job: NewJob, name: str, value: Any) -> None:
     if isinstance(value, int | float | timedelta):
-        left = _number(name, seconds(value), -math.inf)
+        left = _number(name, seconds(value), -math.inf, LONGEST)
         job.expires_in = left
     else:
         job.expires_at = _moment(name, value)
@@ -155,7 +157,7 @@ _READERS: dict[str, Callable[[NewJob, str, Any], None]] = {
     "backoff": _backoff,
     "timeout": _set("timeout", lambda name, value: _number(name, value, 0.001, 7 * 86400)),
     "unique_key": _set("unique_key", _short(255)),
-    "created_by": _set("created_by", lambda name, value: str(value)[:150]),
+    "created_by": _set("created_by", lambda name, value: _text(name, str(value)[:150], 150) if value else ""),
     "tags": _tags,
     "schedule": _set("schedule", _short(200)),
     "parent": _set("parent", lambda name, value: job_id(value, name)),

@@ -140,7 +140,7 @@ def _plain(result: Any) -> Any:
 
 def _new_job(type_: "str | Processor", payload: Any, opts: Mapping[str, Any]) -> NewJob:
     found = get_processor(type_) if isinstance(type_, str) else type_
-    return found.new_job(found.encode_row_payload(payload if payload is not None else {}), opts)
+    return found.new_job(found.encode_row_payload(payload), opts)
 
 
 def enqueue(type_: "str | Processor", payload: Payload | Mapping[str, Any] | None = None, **opts: Any) -> Enqueued:

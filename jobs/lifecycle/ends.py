@@ -59,13 +59,14 @@ class Outcome:
     seconds: float | None = None
     error: Error | None = None
     progress: str | None = None  # JSON, the run's last
+    max_attempts: int | None = None  # with a retry: so many are allowed, if that is more than before
 
 
 # A success that was returned wins over a request to cancel; everything else yields to it.
 _NEXT_STATUS = f"""
 CASE WHEN d.verb = 'complete' THEN 'completed'
      WHEN d.verb = 'cancel' OR j.cancel_requested_at IS NOT NULL THEN 'cancelled'
-     WHEN d.verb = 'fail' OR d.verb = 'retry' AND j.attempt >= j.max_attempts
+     WHEN d.verb = 'fail' OR d.verb = 'retry' AND j.attempt >= greatest(j.max_attempts, d.max_attempts)
          OR d.verb = 'lose' AND j.losses + 1 >= {MAX_LOSSES} THEN 'failed'
      WHEN d.verb IN ('retry', 'snooze') THEN 'scheduled'
      ELSE 'pending' END"""
@@ -77,6 +78,7 @@ UPDATE jobs_job j SET
     status = {_NEXT_STATUS},
     result = CASE WHEN d.verb = 'complete' THEN d.result::jsonb END,
     attempt = CASE WHEN d.verb IN ('snooze', 'give back', 'lose') THEN greatest(j.attempt - 1, 0) ELSE j.attempt END,
+    max_attempts = greatest(j.max_attempts, d.max_attempts),
     losses = CASE WHEN d.verb = 'lose' THEN j.losses + 1 ELSE j.losses END,
     scheduled_at = CASE WHEN d.verb IN ('retry', 'snooze') THEN now() + d.delay * interval '1 second'
         ELSE j.scheduled_at END,
@@ -84,7 +86,8 @@ UPDATE jobs_job j SET
     finished_at = CASE WHEN {_NEXT_STATUS} IN ('completed', 'failed', 'cancelled') THEN now() END,
     lease_expires_at = NULL, progress = coalesce(d.progress::jsonb, j.progress)
 FROM unnest(%(ids)s::uuid[], %(runs)s::int[], %(verbs)s::text[], %(results)s::text[], %(delays)s::float8[],
-    %(seconds)s::float8[], %(progress)s::text[]) AS d(id, run, verb, result, delay, seconds, progress)
+    %(seconds)s::float8[], %(progress)s::text[], %(max_attempts)s::int[])
+    AS d(id, run, verb, result, delay, seconds, progress, max_attempts)
 WHERE j.id = d.id AND j.id = ANY(%(ids)s::uuid[]) AND j.run = d.run AND j.status || '' = 'processing'
 RETURNING j.id, j.run, j.status, j.queue, j.canvas::text, j.attempt, j.worker, j.started_at
 """  # noqa: S608
@@ -116,6 +119,7 @@ def finish(outcomes: Sequence[Outcome]) -> dict[tuple[UUID, int], Status]:
                 "delays": [outcome.delay for outcome in outcomes],
                 "seconds": [outcome.seconds for outcome in outcomes],
                 "progress": [outcome.progress for outcome in outcomes],
+                "max_attempts": [outcome.max_attempts for outcome in outcomes],
             },
         )
         by_key = {(outcome.id, outcome.run): outcome for outcome in outcomes}
