@@ -4,14 +4,17 @@ A leader that was frozen past its lease may wake and act once more: what it does
 """
 
 from django.db import connection
+from django.db.models.functions import Now
 
 from jobs.models import Leader
 
 # One statement, so that of two that ask at once one waits for the other's row and then sees its lease.
 LEAD = """
-    INSERT INTO jobs_leader AS leader (duty, holder, expires_at)
-    VALUES (%(duty)s, %(holder)s, statement_timestamp() + make_interval(secs => %(seconds)s))
-    ON CONFLICT (duty) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
+    INSERT INTO jobs_leader AS leader (duty, holder, expires_at, unbroken_since)
+    VALUES (%(duty)s, %(holder)s, statement_timestamp() + make_interval(secs => %(seconds)s), statement_timestamp())
+    ON CONFLICT (duty) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at,
+        unbroken_since = CASE WHEN leader.expires_at > statement_timestamp() - make_interval(secs => %(seconds)s) / 2
+            THEN leader.unbroken_since ELSE excluded.unbroken_since END
     WHERE leader.holder = excluded.holder OR leader.expires_at < statement_timestamp()
     RETURNING holder
 """
@@ -24,6 +27,20 @@ def lead(duty: str, holder: str, seconds: float) -> bool:
         return cursor.fetchone() is not None
 
 
+def unbroken(duty: str) -> float:
+    """For how many seconds somebody has led, one after the other, with no gap of more than half a term.
+
+    So long, at least, the database could be reached.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT extract(epoch FROM statement_timestamp() - unbroken_since)::float8 FROM jobs_leader WHERE duty = %s",
+            [duty],
+        )
+        row = cursor.fetchone()
+    return float(row[0]) if row else 0.0
+
+
 def resign(duty: str, holder: str) -> None:
     """Let another one take the duty at once."""
-    Leader.objects.filter(duty=duty, holder=holder).delete()
+    Leader.objects.filter(duty=duty, holder=holder).update(expires_at=Now())

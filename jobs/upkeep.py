@@ -22,8 +22,9 @@ from jobs.sessions import own_session
 log = logging.getLogger("jobs.upkeep")
 
 DUTY = "upkeep"
-TERM = 10.0  # seconds a leader is believed
-INTERVAL = 2.0  # seconds between two rounds
+LEASE = settings.JOBS_LEASE
+TERM = LEASE / 3  # seconds a leader is believed
+INTERVAL = min(2.0, TERM / 4)  # seconds between two rounds
 PRUNE_INTERVAL = 3600.0
 PRUNE_CHUNK = 1000
 GONE_AFTER = 24 * 3600  # seconds without a heartbeat after which a worker's row goes
@@ -36,23 +37,23 @@ class Upkeep(threading.Thread):
         super().__init__(name="jobs-upkeep", daemon=True)
         self.holder = holder
         self.ended = threading.Event()
-        self.connected_at: float | None = None
         self.next_prune = 0.0
 
     def run(self) -> None:
+        connected = False
         while not self.ended.wait(INTERVAL):
             try:
-                if self.connected_at is None:
+                if not connected:
                     own_session(lock_timeout=5_000, statement_timeout=60_000)
-                    self.connected_at = time.monotonic()
+                    connected = True
                 if leadership.lead(DUTY, self.holder, TERM):
                     self.round()
             except DatabaseError as error:
                 log.warning("upkeep interrupted, trying again: %s", str(error).strip().partition("\n")[0])
-                self.connected_at = None
+                connected = False
             except Exception:
                 log.exception("upkeep stumbled, going on")
-                self.connected_at = None
+                connected = False
         try:
             leadership.resign(DUTY, self.holder)
         except DatabaseError:
@@ -62,7 +63,8 @@ class Upkeep(threading.Thread):
         """One pass over all sweeps."""
         now = time.monotonic()
         # After an outage of Postgres every lease looks stale, as no worker could renew: give them one lease of time.
-        if self.connected_at is not None and now - self.connected_at >= settings.JOBS_LEASE:
+        # An outage breaks the lead, since a term and the gap it bears are shorter than what a lease has left at worst.
+        if leadership.unbroken(DUTY) >= LEASE:
             _told("rescued", repeat(lifecycle.rescue))
         _told("expired", repeat(lifecycle.expire))
         if now >= self.next_prune:

@@ -48,6 +48,7 @@ class Migration(migrations.Migration):
                 ('duty', models.CharField(max_length=50, primary_key=True, serialize=False)),
                 ('holder', models.CharField(max_length=255)),
                 ('expires_at', models.DateTimeField()),
+                ('unbroken_since', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
         ),
         migrations.CreateModel(

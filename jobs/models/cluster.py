@@ -55,6 +55,7 @@ class Leader(models.Model):
     duty = models.CharField(max_length=50, primary_key=True)  # upkeep, beat
     holder = models.CharField(max_length=255)
     expires_at = models.DateTimeField()
+    unbroken_since = models.DateTimeField(db_default=Now())  # somebody has led from then on
 
     def __str__(self) -> str:
         return f"{self.duty}: {self.holder}"

@@ -1,9 +1,11 @@
 import threading
+from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 
-from jobs.leadership import lead, resign
+from jobs.leadership import lead, resign, unbroken
 from jobs.models import Leader
 
 OVER = -1.0  # seconds: a lease that is over as soon as it is given
@@ -40,6 +42,23 @@ class TestLead:
         assert lead("beat", "one", 60)
         resign("beat", "two")
         assert not lead("beat", "two", 60)
+
+    def test_is_unbroken_through_a_hand_over(self) -> None:
+        lead("beat", "one", 60)
+        Leader.objects.update(unbroken_since=Now() - timedelta(seconds=100))
+        resign("beat", "one")
+        assert lead("beat", "two", 60)
+        assert unbroken("beat") >= 100
+
+    def test_is_broken_by_a_gap_of_more_than_half_a_term(self) -> None:
+        lead("beat", "one", 60)
+        hundred = timedelta(seconds=100)
+        Leader.objects.update(unbroken_since=Now() - hundred, expires_at=Now() - timedelta(seconds=31))
+        assert lead("beat", "one", 60)
+        assert unbroken("beat") < 100
+
+    def test_has_not_been_at_all_where_nobody_ever_led(self) -> None:
+        assert unbroken("beat") == 0
 
 
 @pytest.mark.django_db(transaction=True)
