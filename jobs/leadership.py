@@ -19,6 +19,10 @@ LEAD = """
     RETURNING holder
 """
 
+UNBROKEN = """
+    SELECT extract(epoch FROM statement_timestamp() - unbroken_since)::float8 FROM jobs_leader WHERE duty = %s
+"""
+
 
 def lead(duty: str, holder: str, seconds: float) -> bool:
     """Take the duty or keep it for so long; False while somebody else has it."""
@@ -33,10 +37,7 @@ def unbroken(duty: str) -> float:
     So long, at least, the database could be reached.
     """
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT extract(epoch FROM statement_timestamp() - unbroken_since)::float8 FROM jobs_leader WHERE duty = %s",
-            [duty],
-        )
+        cursor.execute(UNBROKEN, [duty])
         row = cursor.fetchone()
     return float(row[0]) if row else 0.0
 
