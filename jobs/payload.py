@@ -1,6 +1,7 @@
 """Payload and Backoff: what a job type declares besides its function."""
 
 import copy
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -41,7 +42,8 @@ def secrets(model: type[BaseModel], payload: Any) -> set[str]:
     found: set[str] = set()
     for holder, key in _secret_places(model, payload):
         value = holder[key]
-        found.update(map(str, value if isinstance(value, list) else [value]))
+        values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+        found.update(map(str, values))
     return found - {"", "None"}
 
 
@@ -100,6 +102,12 @@ class Backoff:
     max: float = settings.JOBS_RETRY_MAX_DELAY
     factor: float = 2.0
     jitter: bool = True
+
+    def __post_init__(self) -> None:
+        for name, low in (("base", 0.0), ("max", 0.0), ("factor", 1.0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < math.inf:
+                raise ValueError(f"backoff: expected a number from {low:g} as {name}, got {value!r}")
 
     def delay(self, attempt: int) -> float:
         """Seconds to wait after failed attempt `attempt` (from 1)."""

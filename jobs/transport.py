@@ -36,7 +36,7 @@ class Channel(redis.Channel):
         """Back to the queue that it came from, unless nobody here has asked for it."""
         queue = (message.delivery_info or {}).get("queue")
         if queue is None:
-            super()._restore(message, leftmost)  # type: ignore[misc]
+            super()._restore(message, leftmost)  # type: ignore[call-arg]
         else:
             self._put(queue, message.serializable())
 

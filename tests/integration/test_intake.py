@@ -39,7 +39,7 @@ def send(name: str, kwargs: object, queue: str = "default", count: int = 1) -> l
 
 def waiting_in_redis() -> int:
     with redis.Redis.from_url(settings.REDIS_URL) as client:
-        return int(client.llen("default"))  # type: ignore[arg-type]
+        return int(client.llen("default"))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from django.db import transaction
 from pydantic import Field
 
 from jobs.models import Job
-from jobs.processor import Backoff, Discard, JobContext, Payload, Snooze, Upstream, batch_process, processor
+from jobs.processor import Backoff, Discard, JobContext, Payload, Secret, Snooze, Upstream, batch_process, processor
 from tests.integration.jobtypes import journal
 
 declare_task: Callable[..., Callable[[Callable[..., Any]], Any]] = shared_task  # its stubs know Celery's options only
@@ -204,3 +204,20 @@ def work_off(payload: Items, job: JobContext) -> int:
         return item
 
     return len(batch_process(payload.items, one, job=job, size=payload.size).succeeded)
+
+
+class Whisper(Payload):
+    secret_word: Secret
+    fails: bool = False
+    until: str = ""
+
+
+@processor(max_attempts=2, backoff=Backoff(base=600, max=600, jitter=False))
+def whisper(payload: Whisper, job: JobContext) -> str:
+    """Keep a secret, or fail to."""
+    while payload.until and not Path(payload.until).exists():
+        job.check()
+        time.sleep(0.01)
+    if payload.fails:
+        raise ValueError(f"was heard: {payload.secret_word}")
+    return "was not heard"
