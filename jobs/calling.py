@@ -7,6 +7,8 @@ kwargs.
 import json
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -25,12 +27,6 @@ from jobs.lifecycle import Enqueued, NewJob
 from jobs.payload import Backoff, Payload, redact
 
 Body = Callable[[Any, JobContext], Any]
-
-
-class AskedRetry(CeleryRetry):
-    """A plain task asked for another attempt."""
-
-    max_attempts: int | None = None  # as many as it asked for, if more than the row allows
 
 
 class Processor(Task[..., Any]):
@@ -183,9 +179,12 @@ class Processor(Task[..., Any]):
             raise exc or self.MaxRetriesExceededError(
                 f"Can't retry {self.name}[{request.id}]: {limit} retries are used up"
             )
-        when: Any = eta if eta is not None else self.default_retry_delay if countdown is None else countdown
-        retry = AskedRetry(exc=exc, when=when)
-        retry.max_attempts = None if max_retries is None else min(max_retries + 1, options.UNLIMITED)
+        if eta is not None and not isinstance(eta, datetime):
+            raise InvalidOption(f"eta: expected a date and time, got {eta!r}", field="eta")
+        when: Any = eta or float(self.default_retry_delay if countdown is None else countdown)
+        retry = CeleryRetry(exc=exc, when=when)
+        if max_retries is not None:
+            retry.max_attempts = min(max_retries + 1, options.UNLIMITED)  # type: ignore[attr-defined]
         if throw:
             raise retry
         return retry
@@ -205,7 +204,9 @@ class Processor(Task[..., Any]):
     def timeout_of(self, payload: str) -> float:
         """Seconds this payload (JSON) may take."""
         if callable(self.timeout):
-            return float(self.timeout(json.loads(payload)))
+            with suppress(LookupError):  # a step of a chain whose first field is still to come
+                return float(self.timeout(json.loads(payload)))
+            return float(settings.JOBS_TIMEOUT)
         return float(self.timeout or self.time_limit or settings.JOBS_TIMEOUT)
 
     def redact(self, payload: Any) -> Any:

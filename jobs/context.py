@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError
 
 from jobs import lifecycle
+from jobs.encoding import storable
 from jobs.errors import JobError
 from jobs.sessions import side_session
 
@@ -35,7 +37,7 @@ class JobContext:
         self.attempt = attempt  # from 1
         self.max_attempts = max_attempts
         self.log = logging.LoggerAdapter(log, {"job_id": str(id), "attempt": attempt})
-        self.latest: dict[str, Any] | None = None
+        self.latest: str | None = None  # progress, as JSON
         self._written = 0.0
 
     def check(self) -> None:
@@ -46,18 +48,21 @@ class JobContext:
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Say how far the work is; also a `check`. Written at most every 2 s, and once more at the end."""
         self.check()
+        if not (math.isfinite(done) and math.isfinite(total or 0)):
+            raise ValueError(f"progress: {done} of {total} cannot be shown")
         percent = None if not total else max(0, min(100, round(100 * done / total)))
-        self.latest = {"run": self.run, "done": done, "total": total, "percent": percent, "note": note[:500]}
+        latest = {"run": self.run, "done": done, "total": total, "percent": percent, "note": storable(note[:500])}
+        self.latest = json.dumps(latest)
         now = time.monotonic()
         if now - self._written >= PROGRESS_INTERVAL:
             self._written = now
             self._write(self.latest)
 
-    def _write(self, progress: dict[str, Any]) -> None:
+    def _write(self, progress: str) -> None:
         # Beside the author's transaction: it must be seen now, and stay if that one is rolled back.
         try:
             with side_session():
-                lifecycle.record_progress(self.id, self.run, json.dumps(progress))
+                lifecycle.record_progress(self.id, self.run, progress)
         except (DatabaseError, InterfaceError) as error:
             self.log.warning("progress not written: %s", error)
 

@@ -106,4 +106,4 @@ class WrongState(JobError):
 
 def seconds(delay: timedelta | float | None) -> float | None:
     """A delay in seconds, whether it was given as a number or a timedelta."""
-    return delay.total_seconds() if isinstance(delay, timedelta) else delay
+    return delay.total_seconds() if isinstance(delay, timedelta) else None if delay is None else float(delay)

@@ -12,20 +12,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from billiard.einfo import ExceptionInfo
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as CeleryRetry
 from django.conf import settings
 from django.utils import timezone
 
 from jobs import lifecycle
-from jobs.calling import AskedRetry, Processor
+from jobs.calling import Processor
 from jobs.context import JobContext
 from jobs.encoding import encode, storable
-from jobs.errors import Cancelled, InvalidResult, JobError, JobTimeout, Retry, Snooze
+from jobs.errors import Cancelled, InvalidPayload, InvalidResult, JobError, JobTimeout, Retry, Snooze
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
 from jobs.payload import REDACTED, Backoff, secrets
 
 log = logging.getLogger("jobs")
+
+LONGEST = 10 * 365 * 86400.0  # seconds of a delay: what a job asks for must be a time that Postgres knows
 
 
 def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
@@ -35,22 +38,25 @@ def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
     payload: Any = None
     try:
         payload = json.loads(job.payload)
+        if not isinstance(payload, dict):
+            raise InvalidPayload(f"{task.name}: expected an object, got {type(payload).__name__}")
         if job.members is not None:
             members = json.loads(job.members)
             _take(payload, members["takes"], lifecycle.member_results(UUID(members["group"])))
         args, kwargs = ([], payload) if task.payload_model else (payload["args"], payload["kwargs"])
         traced = task.__trace__(str(job.id), args, kwargs, {**request, "job_context": context})
         seconds = time.monotonic() - started
-        if traced.info is None:
-            outcome = Outcome(job.id, job.run, Verb.COMPLETE, result=_encode(traced.retval))
+        if isinstance(traced.retval, ExceptionInfo):
+            # The error as it was raised: for its own, Celery puts a base class in place of one that it cannot pickle.
+            error: Any = traced.info.retval if traced.info else traced.retval.exception
+            outcome = of_error(task, job, error, "".join(traceback.format_exception(error)), payload)
         else:
-            # Not `traced.retval`'s error: Celery puts a base class in place of one that it cannot pickle.
-            outcome = of_error(task, job, traced.info.retval, str(traced.retval.traceback), payload)
-    except Exception as error:  # a payload that is not what was enqueued, a result that is not JSON
+            outcome = Outcome(job.id, job.run, Verb.COMPLETE, result=_encode(traced.retval))
+    except Exception as refused:  # a payload that is not what was enqueued, a result that is not JSON
         seconds = time.monotonic() - started
-        outcome = of_error(task, job, error, "".join(traceback.format_exception(error)), payload)
+        outcome = of_error(task, job, refused, "".join(traceback.format_exception(refused)), payload)
     outcome.seconds = seconds
-    outcome.progress = json.dumps(context.latest) if context.latest else None
+    outcome.progress = context.latest
     return outcome
 
 
@@ -71,22 +77,33 @@ def _encode(result: Any) -> str:
 def of_error(task: Processor, job: Claimed, error: BaseException, trace: str, payload: Any) -> Outcome:
     """What an exception means for the job: the one place where errors become verbs."""
     verb, delay, shown = _verdict(task, job, error)
+    delay = min(max(0.0, delay), LONGEST)
     if verb in (Verb.SNOOZE, Verb.CANCEL, Verb.GIVE_BACK):
         return Outcome(job.id, job.run, verb, delay=delay)
     hide = secrets(task.payload_model, payload) if task.payload_model and payload is not None else set()
+    told = _told(_message(shown), hide), _told(trace, hide)
     return Outcome(
         job.id,
         job.run,
         verb,
         delay=delay,
-        error=Error(type(shown).__name__, _told(str(shown), hide), _told(trace, hide), _classification(shown, verb)),
-        max_attempts=error.max_attempts if isinstance(error, AskedRetry) else None,
+        error=Error(type(shown).__name__, *told, _classification(shown, verb)),
+        max_attempts=getattr(error, "max_attempts", None) if isinstance(error, CeleryRetry) else None,
     )
 
 
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return f"a {type(error).__name__} that cannot be shown"
+
+
 def _told(text: str, hide: set[str]) -> str:
-    for secret in sorted(hide, key=len, reverse=True):
-        text = text.replace(secret, REDACTED)
+    """What may be stored and shown: without secrets, also as `repr` and JSON write them."""
+    shapes = {shape for secret in hide for shape in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1])}
+    for shape in sorted(shapes, key=len, reverse=True):
+        text = text.replace(shape, REDACTED)
     return storable(text)
 
 
@@ -125,7 +142,7 @@ def _backoff(task: Processor, job: Claimed, error: BaseException) -> float:
     if isinstance(own, Backoff):
         return own.delay(job.attempt)
     try:
-        return max(0.0, float(own(job.attempt, error)))
+        return float(own(job.attempt, error))
     except Exception:
         log.exception("the backoff of %s failed: using the default", task.name)
         return Backoff().delay(job.attempt)
@@ -135,8 +152,8 @@ def _seconds(when: Any) -> float:
     """Celery's `when`: seconds, or a time."""
     if isinstance(when, datetime):
         aware = timezone.make_aware(when) if timezone.is_naive(when) else when
-        return max(0.0, (aware - timezone.now()).total_seconds())
-    return max(0.0, float(when or 0))
+        return (aware - timezone.now()).total_seconds()
+    return float(when or 0)
 
 
 def _classification(error: BaseException, verb: Verb) -> str:

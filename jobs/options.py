@@ -42,7 +42,7 @@ def resolve(processor: "Processor", payload: str, options: Mapping[str, Any]) ->
         queue=processor.queue or settings.CELERY_TASK_DEFAULT_QUEUE,
         priority=processor.priority if processor.priority is not None else Priority.NORMAL,
         max_attempts=processor.max_attempts_by_default(),
-        timeout=processor.timeout_of(payload),
+        timeout=_timeout("timeout", processor.timeout_of(payload)),
     )
     if processor.expires is not None:
         _expires(job, "expires", processor.expires)
@@ -77,6 +77,10 @@ def _number(name: str, value: Any, low: float, high: float = math.inf) -> float:
     if not number or not low <= value <= high or not math.isfinite(value):
         raise InvalidOption(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}", field=name)
     return float(value)
+
+
+def _timeout(name: str, value: Any) -> float:
+    return _number(name, value, 0.001, 7 * 86400)
 
 
 def _whole(name: str, value: Any, low: int, high: int) -> int:
@@ -155,7 +159,7 @@ _READERS: dict[str, Callable[[NewJob, str, Any], None]] = {
     "retries": _set("attempt", lambda name, value: _whole(name, value, 0, UNLIMITED - 1)),
     "max_attempts": _set("max_attempts", lambda name, value: _whole(name, value, 1, UNLIMITED)),
     "backoff": _backoff,
-    "timeout": _set("timeout", lambda name, value: _number(name, value, 0.001, 7 * 86400)),
+    "timeout": _set("timeout", _timeout),
     "unique_key": _set("unique_key", _short(255)),
     "created_by": _set("created_by", lambda name, value: _text(name, str(value)[:150], 150) if value else ""),
     "tags": _tags,

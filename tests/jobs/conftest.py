@@ -1,7 +1,11 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from pytest_django.fixtures import Settings
+
+from jobs.sessions import side_session
 
 
 @pytest.fixture
@@ -12,3 +16,11 @@ def uncollected(settings: Settings, tmp_path: Path) -> None:
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
+
+
+@pytest.fixture
+def side() -> Iterator[None]:
+    """The session beside the test's own: closed at the end, when nobody may hold the database."""
+    yield
+    with side_session():
+        connection.close()

@@ -1,11 +1,11 @@
-"""Secret fields of payloads, wherever a model has them."""
+"""Payloads, their secret fields wherever a model has them, and backoffs."""
 
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
-from jobs.payload import Payload, Secret, redact, secrets
+from jobs.payload import Backoff, Payload, Secret, redact, secrets
 
 
 class Card(BaseModel):
@@ -67,3 +67,72 @@ def test_by_either_name() -> None:
 def test_what_does_not_fit_the_model_is_shown_as_it_is(payload: Any) -> None:
     assert redact(Order, payload) == payload
     assert secrets(Order, payload) == set()
+
+
+@pytest.mark.parametrize("payload", [None, [], "x", {}, {"card": None}, {"cards": "?"}, {"apiToken": None}])
+def test_a_secret_is_looked_for_in_anything(payload: Any) -> None:
+    assert redact(Order, payload) == payload
+    assert secrets(Order, payload) == set()
+
+
+def test_a_secret_is_write_only_in_the_schema() -> None:
+    schema = Order.model_json_schema(mode="validation")
+    assert schema["$defs"]["Order"]["properties"]["apiToken"]["writeOnly"] is True
+
+
+class TestAPayload:
+    @pytest.mark.parametrize("given", [{"item_name": "x", "api_token": "y"}, {"itemName": "x", "apiToken": "y"}])
+    def test_is_read_in_either_case_and_written_in_camel_case(self, given: dict[str, Any]) -> None:
+        order = Order.model_validate(given)
+        assert (order.item_name, order.api_token) == ("x", "y")
+        assert list(order.model_dump(by_alias=True))[:2] == ["itemName", "apiToken"]
+
+    def test_refuses_what_it_does_not_know(self) -> None:
+        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+            Order.model_validate({"itemName": "x", "colour": "red"})
+
+    def test_cannot_be_changed(self) -> None:
+        order = Order(item_name="x")
+        with pytest.raises(ValidationError, match="frozen"):
+            order.item_name = "y"  # type: ignore[misc]
+
+
+class TestBackoff:
+    def test_grows_by_its_factor_up_to_its_maximum(self) -> None:
+        backoff = Backoff(base=1, max=60, jitter=False)
+        assert [backoff.delay(attempt) for attempt in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
+        assert Backoff(base=2, max=1000, factor=10, jitter=False).delay(3) == 200
+
+    def test_with_jitter_is_any_part_of_that(self) -> None:
+        delays = [Backoff(base=8, max=60).delay(2) for _ in range(500)]
+        assert all(0 <= delay <= 16 for delay in delays)
+        assert min(delays) < 4
+        assert max(delays) > 12
+
+    def test_stays_a_number_after_any_number_of_attempts(self) -> None:
+        assert Backoff(base=1, max=60, jitter=False).delay(32_767) == 60
+        assert Backoff(base=1, max=1e300, factor=1e10, jitter=False).delay(10) == 1e90
+
+    def test_of_nothing_is_none(self) -> None:
+        assert Backoff(base=0).delay(5) == 0
+
+    def test_survives_the_row(self) -> None:
+        backoff = Backoff(base=1, max=2, factor=3, jitter=False)
+        assert Backoff(**backoff.as_dict()) == backoff
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"base": -1},
+            {"base": "1"},
+            {"base": float("nan")},
+            {"base": float("inf")},
+            {"max": float("inf")},
+            {"max": None},
+            {"factor": 0.5},
+            {"factor": True},
+        ],
+    )
+    def test_is_refused_when_it_is_none(self, wrong: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=f"backoff: expected a number from . as {next(iter(wrong))}"):
+            Backoff(**wrong)
