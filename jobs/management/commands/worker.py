@@ -39,9 +39,9 @@ class Command(BaseCommand):
         os.environ["JOBYARD_ROLE"] = f"worker-{kind}"
         command = [*celery_command(kind, queues), *celery]
         if reload:
-            sys.exit(reloading.run(command, [settings.BASE_DIR / folder for folder in CODE]))
-        # The worker becomes this process, and gets its signals.
-        os.execv(sys.executable, command)  # noqa: S606
+            reloading.run(command, [settings.BASE_DIR / folder for folder in CODE])
+        else:  # the worker becomes this process, and gets its signals
+            os.execv(sys.executable, command)  # noqa: S606
 
 
 def node_name(kind: str, process: int | str, host: str) -> str:

@@ -66,6 +66,6 @@ os._exit(9)
 def test_servers_that_outlived_their_owner_are_stopped(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", KILLED, tmp_path], capture_output=True, text=True, cwd=os.getcwd())
     servers = [psutil.Process(int(pid)) for pid in done.stdout.split()]
-    assert len(servers) == 2
+    assert len(servers) == 2, done.stderr
     embedded.stop_leftovers(tmp_path)
     assert not any(server.is_running() and server.status() != psutil.STATUS_ZOMBIE for server in servers)
