@@ -18,7 +18,7 @@ from django.conf import settings
 from jobs import checks
 from jobs.lifecycle import Outcome, Verb
 from jobs.upkeep import Upkeep
-from jobs.worker import children, slots
+from jobs.worker import prefork, slots
 from jobs.worker.feed import Feed, State
 from jobs.worker.leases import Clock, Leases
 from jobs.worker.taskevents import TaskEvents
@@ -47,7 +47,7 @@ class FeedStep(bootsteps.StartStopStep):
             print("; ".join(problems), file=sys.stderr)  # noqa: T201 (one line, before logging has started)
             os._exit(EX_CONFIG)
         if self.kind == "prefork":
-            worker.pool_cls = children.TaskPool
+            worker.pool_cls = prefork.TaskPool
         self.feed = FEED = Feed(worker.app, worker.hostname, lambda: list(worker.app.amqp.queues.consume_from))
         self.events = TaskEvents(worker.app, worker)
         signals.worker_shutting_down.connect(self._close)

@@ -108,9 +108,9 @@ def test_a_due_job_starts_on_time(start: Start, pool: str) -> None:
     start(pool)
     ids = [noop.enqueue({}, delay=1 + number * 0.3).id for number in range(9)]
     wait_for_end(ids)
-    late = [row.started_at - row.scheduled_at for row in Job.objects.filter(id__in=ids) if row.started_at]
-    assert min(late) >= timedelta(0)
-    assert statistics.median(late) < timedelta(milliseconds=250)
+    late = [(row.started_at - row.scheduled_at).total_seconds() for row in Job.objects.all() if row.started_at]
+    assert min(late) >= 0
+    assert statistics.median(late) < 0.25
 
 
 @pytest.mark.parametrize("pool", BOTH)
@@ -123,8 +123,8 @@ def test_a_lost_wake_up_costs_about_a_second(start: Start, pool: str) -> None:
             transaction.get_connection().run_on_commit.clear()  # nobody is told
         row = wait_for_status(job, Status.COMPLETED)
         assert row.started_at
-        waits.append(row.started_at - row.created_at)
-    assert statistics.median(waits) < timedelta(seconds=1.5)
+        waits.append((row.started_at - row.created_at).total_seconds())
+    assert statistics.median(waits) < 1.5
 
 
 def test_wake_ups_are_emptied_with_all_of_redis(start: Start) -> None:

@@ -29,7 +29,7 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIEN
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}"
-        time.sleep(0.02)
+        time.sleep(0.05)
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -73,6 +73,11 @@ class Worker:
         known = set(Row.objects.filter(name__startswith=f"{self.node}:").values_list("name", flat=True))
         wait_for(lambda: self.process.poll() is not None or self._new(known), "the worker's row")
         assert self.process.poll() is None, self.log.read_text()
+        return self
+
+    def wait_until_connected(self) -> Self:
+        """It hears remote commands."""
+        wait_for(lambda: " ready." in self.log.read_text(), "the worker's connection to Redis")
         return self
 
     def _new(self, known: Collection[str]) -> bool:
@@ -150,9 +155,10 @@ def statuses(ids: Collection[Id]) -> dict[str, int]:
     return found
 
 
-def wait_for_end(ids: Collection[Id], seconds: float = PATIENCE) -> None:
-    """Until none of these jobs is active."""
-    wait_for(lambda: not Job.objects.active().filter(id__in=ids).exists(), f"the end of {len(ids)} jobs", seconds)
+def wait_for_end(ids: Collection[Id] = (), seconds: float = PATIENCE) -> None:
+    """Until none of these jobs is active, or no job at all."""
+    left = Job.objects.active().filter(id__in=ids) if ids else Job.objects.active()
+    wait_for(lambda: not left.exists(), f"the end of {len(ids) or 'all'} jobs", seconds)
 
 
 def wait_for_status(job: Id, status: Status, seconds: float = PATIENCE) -> Job:

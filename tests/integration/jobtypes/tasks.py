@@ -3,6 +3,8 @@
 import math
 import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -36,6 +38,7 @@ class Nap(Payload):
     seconds: float = 0.0
     until: str = ""  # a file: wait for it
     checks: bool = True  # does it look whether it should stop?
+    stubborn: bool = False  # does it pass over the signal to end?
 
 
 @processor(max_attempts=3, backoff=SOON)
@@ -43,6 +46,8 @@ def nap(payload: Nap, job: JobContext) -> str:
     """Take some time, and write down how far it got."""
     write = partial(journal.write, payload.journal, job.id, job.run)
     end = time.monotonic() + payload.seconds
+    if payload.stubborn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     write("start")
     try:
         while time.monotonic() < end or (payload.until and not Path(payload.until).exists()):
@@ -96,9 +101,17 @@ class Poison(Payload):
     kind: str
 
 
+class Awkward(Exception):
+    """Cannot be made from its message, so it cannot be pickled."""
+
+    def __init__(self, code: int, *, lock: Any) -> None:
+        super().__init__(f"code {code}")
+        self.lock = lock
+
+
 @processor(max_attempts=1)
 def poison(payload: Poison, job: JobContext) -> Any:
-    """Return, or raise, what no database stores."""
+    """Return, or raise, what no database stores and no pool expects."""
     match payload.kind:
         case "nul":
             return {"text": "a\x00b"}
@@ -112,8 +125,18 @@ def poison(payload: Poison, job: JobContext) -> Any:
             return {object()}
         case "surrogate in a message":
             raise Discard("\ud800 and \x00")
+        case "surrogate in a failure":
+            raise ValueError("\ud800 and \x00")
+        case "awkward":
+            raise Awkward(7, lock=threading.Lock())
         case "exit":
-            raise SystemExit(3)
+            sys.exit(3)
+        case "interrupt":
+            raise KeyboardInterrupt
+        case "memory":
+            raise MemoryError("all of it")
+        case "recursion":
+            return poison.body(payload, job)
     raise ValueError(payload.kind)
 
 
@@ -122,7 +145,8 @@ class Letter(Payload):
     letter: str = ""
     journal: str = ""
     seconds: float = 0.0
-    fails: bool = False
+    fails: bool = False  # for good
+    breaks: bool = False  # another attempt may help
 
 
 @processor(max_attempts=3, backoff=SOON)
@@ -133,6 +157,8 @@ def letter(payload: Letter, job: JobContext) -> str:
     time.sleep(payload.seconds)
     if payload.fails:
         raise Discard("asked to fail")
+    if payload.breaks:
+        raise ValueError("asked to break")
     if payload.journal:
         journal.write(payload.journal, job.id, job.run, "end", payload.text)
     return payload.text + payload.letter

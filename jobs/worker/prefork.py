@@ -12,7 +12,7 @@ from typing import Any
 
 from billiard import pool
 from billiard.connection import wait
-from celery.concurrency import prefork
+from celery.concurrency.prefork import TaskPool as CeleryTaskPool
 
 SharedPipes: Any = pool.Pool  # its stubs know a tenth of it
 LOOK = "look again"  # to the thread that reads results: there is another child
@@ -98,7 +98,7 @@ class Pool(SharedPipes):
             self._taskqueue.put(([job.task], None))
 
 
-class TaskPool(prefork.TaskPool):
+class TaskPool(CeleryTaskPool):
     """Celery's, for the worker that runs without an event loop."""
 
     BlockingPool = Pool
