@@ -52,6 +52,13 @@ def running(home: Path) -> list[psutil.Process]:
     return found
 
 
+def manage(home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """A command of manage.py with the environment of the platform in this folder."""
+    environment = next(p.environ() for p in running(home) if p.environ().get("JOBYARD_ROLE") == "beat")
+    command = [sys.executable, "manage.py", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90)
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
@@ -86,6 +93,10 @@ def test_servers_that_a_killed_one_left_are_no_obstacle(home: Path) -> None:
     killed.process.wait(10)
     platform = Platform(home)
     platform.wait_for("API key")
+    for command in (("smoke",), ("smoke", "--queue", "cpu"), ("worker", "io", "--check"), ("worker", "cpu", "--check")):
+        done = manage(home, *command)
+        assert done.returncode == 0, done.stderr
+    assert manage(home, "smoke", "--queue", "nope").returncode != 0
     platform.process.terminate()
     assert platform.process.wait(90) == 0, platform.output.read_text()
     assert running(home) == []
