@@ -16,6 +16,7 @@ from jobs.models import BatchItem
 from jobs.sessions import fetch, side_session
 
 T = TypeVar("T")
+LONGEST_KEY = 200  # characters, as the row has it
 
 _RECORD = """
 INSERT INTO jobs_batchitem (job, key, result, error)
@@ -43,7 +44,7 @@ def batch_process(
     """
     if size < 1:
         raise ValueError("size: expected at least 1")
-    todo = {key(item): item for item in items}
+    todo = {_checked(key(item)): item for item in items}
     total = len(todo)
     outcome = BatchResult()
     for name, result, error in BatchItem.objects.filter(job=job.id).values_list("key", "result", "error"):
@@ -67,6 +68,12 @@ def batch_process(
         _record(job, outcome, {running[future]: future for future in ended})
 
 
+def _checked(name: str) -> str:
+    if not isinstance(name, str) or len(name) > LONGEST_KEY or storable(name) != name:
+        raise ValueError(f"key: expected text of at most {LONGEST_KEY} characters, got {name!r}")
+    return name
+
+
 def _call(fn: Callable[[T], Any], item: T) -> Any:
     close_old_connections()
     try:
@@ -79,11 +86,14 @@ def _record(job: JobContext, outcome: BatchResult, ended: dict[str, "Future[Any]
     rows = []
     stop: BaseException | None = None
     for name, future in ended.items():
-        error = future.exception()
+        error, result = future.exception(), None
         if isinstance(error, JobError):
             stop = error
             continue
-        result = None if error else json.loads(encode(future.result(), settings.JOBS_MAX_PAYLOAD))
+        try:
+            result = None if error else json.loads(encode(future.result(), settings.JOBS_MAX_PAYLOAD))
+        except ValueError as refused:
+            error = refused
         told = storable(f"{type(error).__name__}: {error}") if error else ""
         _keep(outcome, name, result, told)
         rows.append({"key": name, "result": result, "error": told})

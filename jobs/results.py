@@ -5,14 +5,13 @@ what is not a job. For a job nothing is written here.
 """
 
 import builtins
-import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from celery import states
+from celery import current_app, states
 from celery.exceptions import TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.utils.serialization import create_exception_cls
@@ -20,6 +19,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django_celery_results.backends import DatabaseBackend
 
 from jobs.models import TERMINAL, Failure, Job, Status
+from jobs.sessions import fetch
 
 POLL = 0.2  # seconds between two looks at rows that somebody waits for
 
@@ -57,8 +57,12 @@ class JobBackend(DatabaseBackend):
         rows = Job.objects.in_bulk([job for job in wanted.values() if job])
         failed = [job.id for job in rows.values() if job.status in (Status.FAILED, Status.SCHEDULED)]
         failures = {f.job_id: f for f in Failure.objects.filter(job__in=failed).order_by("run")}
+        children = _children(list(rows))
         found = {task_id: rows.get(job) if job else None for task_id, job in wanted.items()}
-        return [_meta(task_id, job, failures.get(job.id) if job else None) for task_id, job in found.items()]
+        return [
+            _meta(task_id, job, failures.get(job.id), children.get(job.id, [])) if job else _unknown(task_id)
+            for task_id, job in found.items()
+        ]
 
     def get_many(
         self,
@@ -104,9 +108,11 @@ def _uuid(task_id: str) -> UUID | None:
         return None
 
 
-def _meta(task_id: str, job: Job | None, failure: Failure | None) -> dict[str, Any]:
-    if job is None:
-        return {"task_id": task_id, "status": states.PENDING, "result": None, "traceback": None, "children": []}
+def _unknown(task_id: str) -> dict[str, Any]:
+    return {"task_id": task_id, "status": states.PENDING, "result": None, "traceback": None, "children": []}
+
+
+def _meta(task_id: str, job: Job, failure: Failure | None, children: list[str]) -> dict[str, Any]:
     state = _state(job, failure)
     result: Any = job.result
     if state in states.EXCEPTION_STATES or state == states.RETRY:
@@ -116,15 +122,20 @@ def _meta(task_id: str, job: Job | None, failure: Failure | None) -> dict[str, A
         "status": state,
         "result": result,
         "traceback": failure.traceback if failure and state != states.SUCCESS else None,
-        "children": _children(job),
+        "children": [current_app.AsyncResult(child) for child in children],
         "date_done": job.finished_at,
         "name": job.type,
-        "args": json.dumps(job.payload.get("args")) if isinstance(job.payload, dict) else None,
-        "kwargs": json.dumps(job.payload),
+        **_arguments(job.payload),
         "worker": job.worker,
         "retries": max(0, job.attempt - 1),
         "queue": job.queue,
     }
+
+
+def _arguments(payload: Any) -> dict[str, Any]:
+    if isinstance(payload, dict) and payload.keys() == {"args", "kwargs"}:
+        return payload
+    return {"args": [], "kwargs": payload}
 
 
 def _state(job: Job, failure: Failure | None) -> str:
@@ -154,8 +165,15 @@ def _exception(state: str, failure: Failure | None) -> BaseException:
     return made
 
 
-def _children(job: Job) -> list[Any]:
-    from celery import current_app  # whichever application this process runs
+_CHILDREN = """
+SELECT parent, id FROM unnest(%(parents)s::uuid[]) AS p(parent)
+CROSS JOIN LATERAL (SELECT id FROM jobs_job j WHERE j.parent = p.parent ORDER BY id LIMIT 100) AS child
+"""
 
-    ids = Job.objects.filter(parent=job.id).order_by("id").values_list("id", flat=True)[:100]
-    return [current_app.AsyncResult(str(child)) for child in ids]
+
+def _children(parents: list[UUID]) -> dict[UUID, list[str]]:
+    """The first jobs that each of these has enqueued."""
+    found: dict[UUID, list[str]] = {}
+    for parent, child in fetch(_CHILDREN, {"parents": parents}) if parents else ():
+        found.setdefault(parent, []).append(str(child))
+    return found

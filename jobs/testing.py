@@ -11,6 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from celery.app.trace import build_tracer
+from django.db import connection, transaction
+from psycopg.pq import TransactionStatus
 
 from jobs import lifecycle
 from jobs.execution import run
@@ -51,9 +53,17 @@ def _run(claimed: list[Claimed]) -> None:
         task = get_processor(job.type)
         if task.__trace__ is None:
             task.__trace__ = build_tracer(task.name, task, app=task.app)
+        before = transaction.savepoint() if connection.in_atomic_block else None
         with without_side_session():
             request = {"id": str(job.id), "retries": job.attempt - 1, "is_eager": False, "delivery_info": {}}
             outcome = run(task, job, request)
+        if before is not None:
+            # After an error of the database the caller's transaction takes no statement any more.
+            if connection.needs_rollback or connection.connection.info.transaction_status is TransactionStatus.INERROR:
+                transaction.set_rollback(False)
+                transaction.savepoint_rollback(before)
+            else:
+                transaction.savepoint_commit(before)
         lifecycle.finish([outcome])
 
 
@@ -66,7 +76,7 @@ def assert_enqueued(
         expected = payload.model_dump(mode="json", by_alias=True) if isinstance(payload, Payload) else dict(payload)
         jobs = jobs.filter(payload__contains=expected)
     found = list(jobs)
-    if not found or (count is not None and len(found) != count):
+    if len(found) != count if count is not None else not found:
         waiting = list(Job.objects.active().values_list("type", "payload", "status")[:20])
         wanted = "a job" if count is None else f"{count} jobs"
         asked = f"{wanted} of {type_} with {payload} {fields}"

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import Error as DatabaseError
+from django.db import connection
 from django.db.models.functions import Now
 
 from jobs import leadership, lifecycle, schedules
@@ -58,6 +59,8 @@ class Upkeep(threading.Thread):
             leadership.resign(DUTY, self.holder)
         except DatabaseError:
             log.info("the lead of upkeep ends by itself")
+        finally:
+            connection.close()
 
     def round(self) -> None:
         """One pass over all sweeps."""

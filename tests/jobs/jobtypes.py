@@ -105,6 +105,12 @@ def slow_read(payload: Text, job: JobContext) -> int:
     return len(payload.text)
 
 
+@processor(retention={"completed": 60, "failed": 7200})
+def forget_soon(payload: Text, job: JobContext) -> str:
+    """Is kept for a time of its own."""
+    return payload.text
+
+
 @shared_task
 def add_up(x: int, y: int = 0) -> int:
     """A plain task."""
