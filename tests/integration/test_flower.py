@@ -1,8 +1,6 @@
 """A real Flower beside real workers: what it shows, to whom, and what its buttons do."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -22,31 +20,21 @@ from jobs import lifecycle
 from jobs.management.embedded import free_port
 from jobs.models import Event, Job, Status, Worker
 from jobs.processor import enqueue_many
+from tests.integration import servers
 from tests.integration.jobtypes.tasks import noop, whisper
-from tests.integration.workers import ROOT, Start, environment, wait_for, wait_for_end, wait_for_status
+from tests.integration.workers import Start, wait_for, wait_for_end, wait_for_status
 
 OPEN = {"/metrics", "/healthcheck", "/static/x", "/login", "/logout"}  # the last two lead to the site
 
 
+SITE_PORT = 8123  # where nothing listens: the way to the site is looked at, not gone
+
+
 class Flower:
-    """A Flower process, and visits to it."""
+    """Flower, and visits to it."""
 
-    def __init__(self, log: Path) -> None:
-        self.url = f"http://127.0.0.1:{free_port()}/flower"
-        self.log = log
-        port = self.url.split(":")[2].split("/")[0]
-        with log.open("wb") as output:
-            command = [sys.executable, "manage.py", "flower"]
-            env = environment(FLOWER_PORT=port, PORT="8123")
-            self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output)
-        wait_for(self.is_up, "Flower")
-
-    def is_up(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text()
-        try:
-            return httpx2.get(f"{self.url}/healthcheck").text == "OK"
-        except httpx2.TransportError:
-            return False
+    def __init__(self, server: servers.Server) -> None:
+        self.url = f"{server.url}/flower"
 
     def visit(self, session: str = "") -> httpx2.Client:
         """A browser with this session of the site, or with none. It can post, as Flower's pages do."""
@@ -56,10 +44,9 @@ class Flower:
 
 @pytest.fixture(scope="module")
 def flower(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flower]:
-    started = Flower(tmp_path_factory.mktemp("flower") / "log")
-    yield started
-    started.process.kill()
-    started.process.wait()
+    server = servers.flower(tmp_path_factory.mktemp("flower") / "log", free_port(), SITE_PORT)
+    yield Flower(server.wait_until_up())
+    server.remove()
 
 
 @pytest.fixture
@@ -123,9 +110,9 @@ def test_whoever_is_not_logged_in_is_sent_to_the_site(flower: Flower) -> None:
     with flower.visit() as anybody:
         login = anybody.get("/tasks?search=x").headers["Location"]
         answer = httpx2.get(f"{flower.url.removesuffix('/flower')}{login}")
-        assert answer.headers["Location"] == "http://127.0.0.1:8123/flower/tasks?search=x"
+        assert answer.headers["Location"] == f"http://127.0.0.1:{SITE_PORT}/flower/tasks?search=x"
         elsewhere = anybody.get("/login?next=//evil.example/").headers["Location"]
-        assert elsewhere == "http://127.0.0.1:8123/flower"
+        assert elsewhere == f"http://127.0.0.1:{SITE_PORT}/flower"
 
 
 def test_logging_out_of_the_site_works_at_once(flower: Flower, site: Client) -> None:
