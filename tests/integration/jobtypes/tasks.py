@@ -36,28 +36,29 @@ def noop(payload: Noop, job: JobContext) -> int:
 class Nap(Payload):
     journal: str
     seconds: float = 0.0
-    until: str = ""  # a file: wait for it
+    until: str = ""  # a file: wait for it; {run} in its name is the run's number
     checks: bool = True  # does it look whether it should stop?
     stubborn: bool = False  # does it pass over the signal to end?
 
 
 @processor(max_attempts=3, backoff=SOON)
-def nap(payload: Nap, job: JobContext) -> str:
-    """Take some time, and write down how far it got."""
+def nap(payload: Nap, job: JobContext) -> int:
+    """Take some time, and write down how far it got. The result is the run's number."""
     write = partial(journal.write, payload.journal, job.id, job.run)
     end = time.monotonic() + payload.seconds
+    gate = payload.until and Path(payload.until.format(run=job.run))
     if payload.stubborn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     write("start")
     try:
-        while time.monotonic() < end or (payload.until and not Path(payload.until).exists()):
+        while time.monotonic() < end or (gate and not gate.exists()):
             if payload.checks:
                 job.check()
             time.sleep(0.01)
         write("end")
     finally:
         write("finally")
-    return "rested"
+    return job.run
 
 
 class Trouble(Payload):
