@@ -12,6 +12,7 @@ from jobs.sessions import fetch, side_session
 
 PATIENCE = 2.0  # seconds a slot may be waited for while holding the worker's slot
 LATE = 0.025  # seconds; a caller that wakes up later than this asks for another slot, or two calls would meet
+TRIES = 5  # where the database is always that far away, calls go on
 BREAK_AFTER = 5  # retryable errors in a row
 BREAK_FOR = 30.0  # seconds
 
@@ -49,19 +50,20 @@ class Upstream:
 
     def acquire(self) -> None:
         """Wait for the next call's turn. Raises Snooze when that is more than 2 s away, or the breaker is open."""
-        while True:
-            asked = time.monotonic()
-            wait = self._take()
-            time.sleep(max(0.0, wait - (time.monotonic() - asked)))
-            if time.monotonic() - asked - max(0.0, wait) < LATE:
+        for _ in range(TRIES):
+            earliest, latest = self._take()
+            time.sleep(max(0.0, latest - time.monotonic()))
+            if time.monotonic() < earliest + LATE:
                 return
 
-    def _take(self) -> float:
-        """Seconds until the slot that is now ours."""
-        with side_session():
+    def _take(self) -> tuple[float, float]:
+        """Between which times (monotonic) the slot is that is now ours: we know when we asked and when it was said."""
+        with side_session():  # which may have to be waited for
+            asked = time.monotonic()
             taken = fetch(_TAKE, {"name": self.name, "interval": self.interval, "patience": PATIENCE})
             if taken:
-                return float(taken[0][0])
+                wait = max(0.0, float(taken[0][0]))
+                return asked + wait, time.monotonic() + wait
             ((seconds, broken),) = fetch(_WAIT, {"name": self.name})
         reason = "its last calls failed" if broken else "its limit is used up"
         raise Snooze(f"{self.name}: {reason}", after=timedelta(seconds=max(0.0, seconds)))

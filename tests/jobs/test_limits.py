@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models.functions import Now
 
+from jobs import limits
 from jobs.errors import Snooze
 from jobs.limits import BREAK_AFTER, BREAK_FOR, PATIENCE
 from jobs.models import Limit, Status
@@ -15,6 +16,12 @@ from jobs.sessions import fetch, without_side_session
 from jobs.testing import perform
 from tests.jobs.jobtypes import improvise, part
 from tests.jobs.rows import row
+
+
+@pytest.fixture(autouse=True)
+def no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test machine may be busy: a caller that wakes up late has not lost its turn."""
+    monkeypatch.setattr(limits, "LATE", 600.0)
 
 
 @pytest.fixture
@@ -103,6 +110,14 @@ class TestThePace:
         assert next_slot(quick) - before >= timedelta(seconds=20 * 0.02)
         assert Limit.objects.all().delete()[0] == 1
 
+    def test_gives_a_caller_that_woke_up_late_another_slot(
+        self, slow: Upstream, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(limits, "LATE", -1.0)  # everybody is late
+        quick, before = Upstream("quick", interval=0.01), clock()
+        quick.acquire()
+        assert next_slot(quick) - before >= timedelta(seconds=limits.TRIES * 0.01)
+
 
 class TestTheBreaker:
     def test_opens_after_errors_in_a_row(self, slow: Upstream) -> None:
@@ -156,8 +171,6 @@ def test_a_job_that_may_not_call_yet_is_snoozed_without_using_an_attempt(slow: U
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("side")
 def test_a_slot_stays_taken_when_the_authors_transaction_is_rolled_back() -> None:
-    from django.db import transaction
-
     beside = Upstream("beside", interval=60)
     with transaction.atomic():
         beside.acquire()
