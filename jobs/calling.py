@@ -110,13 +110,22 @@ class Processor(Task[..., Any]):
             return self.encode_payload((), payload)
         if isinstance(payload, Payload):
             raise self._invalid(f"it is a plain task, {type(payload).__name__} is a processor's payload")
-        args, kwargs = payload.get("args", []), payload.get("kwargs", {})
-        if payload.keys() - {"args", "kwargs"} or not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
-            raise self._invalid('expected {"args": [...], "kwargs": {...}}')
+        args, kwargs = self.arguments(payload)
         try:
             return self.encode_payload(tuple(args), kwargs)
         except TypeError as error:
             raise InvalidPayload(str(error), [{"loc": [], "msg": str(error)}]) from None
+
+    def arguments(self, payload: Any) -> tuple[Any, Any]:
+        """Positional and keyword arguments of a call, out of a payload in the shape its row has."""
+        if not isinstance(payload, Mapping):
+            raise self._invalid(f"expected an object, got {type(payload).__name__}")
+        if self.payload_model is not None:
+            return [], payload
+        args, kwargs = payload.get("args", []), payload.get("kwargs", {})
+        if payload.keys() - {"args", "kwargs"} or not isinstance(args, list | tuple) or not isinstance(kwargs, dict):
+            raise self._invalid('expected {"args": [...], "kwargs": {...}}')
+        return args, kwargs
 
     def _invalid(self, message: str) -> InvalidPayload:
         return InvalidPayload(f"{self.name}: {message}", [{"loc": [], "msg": message}])

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from billiard.common import terminate_handler_fired  # type: ignore[attr-defined]
 from billiard.einfo import ExceptionInfo
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as CeleryRetry
@@ -22,7 +23,7 @@ from jobs import lifecycle
 from jobs.calling import Processor
 from jobs.context import JobContext
 from jobs.encoding import encode, storable
-from jobs.errors import Cancelled, InvalidPayload, InvalidResult, JobError, JobTimeout, Retry, Snooze
+from jobs.errors import Cancelled, InvalidResult, JobError, JobTimeout, Retry, Snooze
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
 from jobs.payload import REDACTED, Backoff, secrets
 
@@ -38,12 +39,10 @@ def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
     payload: Any = None
     try:
         payload = json.loads(job.payload)
-        if not isinstance(payload, dict):
-            raise InvalidPayload(f"{task.name}: expected an object, got {type(payload).__name__}")
+        args, kwargs = task.arguments(payload)
         if job.members is not None:
             members = json.loads(job.members)
-            _take(payload, members["takes"], lifecycle.member_results(UUID(members["group"])))
-        args, kwargs = ([], payload) if task.payload_model else (payload["args"], payload["kwargs"])
+            _take(args, kwargs, members["takes"], lifecycle.member_results(UUID(members["group"])))
         traced = task.__trace__(str(job.id), args, kwargs, {**request, "job_context": context})
         seconds = time.monotonic() - started
         if isinstance(traced.retval, ExceptionInfo):
@@ -52,7 +51,9 @@ def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
             outcome = of_error(task, job, error, "".join(traceback.format_exception(error)), payload)
         else:
             outcome = Outcome(job.id, job.run, Verb.COMPLETE, result=_encode(traced.retval))
-    except Exception as refused:  # a payload that is not what was enqueued, a result that is not JSON
+    except BaseException as refused:  # a payload that is not what was enqueued, a result that is not JSON, sys.exit()
+        if terminate_handler_fired():
+            raise  # this process was told to end, by our parent: no doing of the job
         seconds = time.monotonic() - started
         outcome = of_error(task, job, refused, "".join(traceback.format_exception(refused)), payload)
     outcome.seconds = seconds
@@ -60,11 +61,11 @@ def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
     return outcome
 
 
-def _take(payload: Any, takes: str, value: Any) -> None:
+def _take(args: Any, kwargs: Any, takes: str, value: Any) -> None:
     if takes == "":
-        payload["args"].insert(0, value)
+        args.insert(0, value)
     else:
-        payload[takes] = value
+        kwargs[takes] = value
 
 
 def _encode(result: Any) -> str:

@@ -14,6 +14,7 @@ from celery.worker.state import task_ready, task_reserved
 from kombu.message import Message
 
 from jobs.calling import Processor
+from jobs.errors import InvalidPayload
 from jobs.lifecycle import Claimed, Outcome
 from jobs.models import Status
 
@@ -92,11 +93,11 @@ def build(held: "Held", task: Processor, hostname: str, events: "TaskEvents") ->
 def _headers(job: Claimed, task: Processor) -> dict[str, Any]:
     """What a message would carry."""
     job_id = str(job.id)
-    if task.payload_model is None:
-        payload = json.loads(job.payload)
-        args, kwargs = payload["args"], payload["kwargs"]
-    else:
-        args, kwargs = (), task.redact(json.loads(job.payload))
+    payload = task.redact(json.loads(job.payload))
+    try:
+        args, kwargs = task.arguments(payload)
+    except InvalidPayload:  # the run fails for it
+        args, kwargs = (), payload
     return {
         "id": job_id,
         "task": task.name,

@@ -38,6 +38,8 @@ log = logging.getLogger("jobs.worker")
 
 SHORT = 0.005  # seconds: jobs measured to be this short go to a child several at a time
 CHUNK = 10
+UNKNOWN = 30.0  # seconds that a job of an unknown type is put off, and as many more each time
+UNKNOWN_MOST = 600.0
 TERM_GRACE = 3.0  # seconds for `finally` blocks of a stopped child before SIGKILL
 QUICK = 0.02  # seconds in which the threads that were started should empty the buffer
 
@@ -84,12 +86,13 @@ class Slots:
     # --- for both kinds -------------------------------------------------------------------------------------------
 
     def prepare(self, held: "Held") -> "Processor | None":
-        """Make Celery's request. A job whose type this worker does not know is given back for one that does."""
+        """Make Celery's request. A job whose type this worker does not know is put off for one that does."""
         task = cast("Processor | None", current_app.tasks.get(held.job.type))
         if task is None:
             message = f"this worker has no job type {held.job.type!r}"
             error = Error("UnknownProcessor", message, "", "retryable")
-            self.feed.report(Outcome(*held.job.key, Verb.RETRY, delay=30.0, error=error))
+            delay = min(UNKNOWN * held.job.run, UNKNOWN_MOST)
+            self.feed.report(Outcome(*held.job.key, Verb.SNOOZE, delay=delay, error=error))
             return None
         held.request = build(held, task, self.hostname, self.events)
         return task

@@ -342,7 +342,17 @@ class TestARowThatSomebodyChanged:
             after = perform(job)
             assert (after.status, after.failures.get().error) == (Status.FAILED, "InvalidPayload")
 
-    def test_has_arguments_that_the_task_does_not_take(self) -> None:
+    @pytest.mark.parametrize(
+        ("payload", "error"),
+        [
+            ({"args": 5}, "InvalidPayload"),
+            ({"kwargs": []}, "InvalidPayload"),
+            ({"arguments": []}, "InvalidPayload"),
+            ({"kwargs": {"unknown": 1}}, "TypeError"),
+        ],
+    )
+    def test_has_arguments_that_the_task_does_not_take(self, payload: dict[str, Any], error: str) -> None:
         job = UUID(stumble.delay().id)
-        Job.objects.filter(id=job).update(payload={"args": []})
-        assert perform(job).failures.get().error == "KeyError"
+        Job.objects.filter(id=job).update(payload=payload)
+        after = perform(job)
+        assert (after.status, after.failures.get().error) == (Status.FAILED, error)

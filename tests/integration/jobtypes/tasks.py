@@ -110,6 +110,10 @@ class Awkward(Exception):
         self.lock = lock
 
 
+def _dive(depth: int) -> int:
+    return _dive(depth + 1)
+
+
 @processor(max_attempts=1)
 def poison(payload: Poison, job: JobContext) -> Any:
     """Return, or raise, what no database stores and no pool expects."""
@@ -137,7 +141,7 @@ def poison(payload: Poison, job: JobContext) -> Any:
         case "memory":
             raise MemoryError("all of it")
         case "recursion":
-            return poison.body(payload, job)
+            return _dive(1)
     raise ValueError(payload.kind)
 
 
