@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 
 from jobs import leadership, lifecycle, schedules
 from jobs.calling import processors
-from jobs.models import Status, Worker
+from jobs.models import Event, Status, Worker
 from jobs.sessions import own_session
 
 log = logging.getLogger("jobs.upkeep")
@@ -105,6 +105,9 @@ def prune() -> int:
     lifecycle.prune_chords(age=3600, open_age=longest)
     _all(lambda: schedules.prune_runs(longest, PRUNE_CHUNK))
     Worker.objects.filter(heartbeat_at__lt=Now() - timedelta(seconds=GONE_AFTER)).delete()
+    # Another system may send any number of them, and no job takes them along.
+    refused = Event.objects.filter(kind="message-refused", at__lt=Now() - timedelta(seconds=longest))
+    _all(lambda: refused.filter(pk__in=refused.values("pk")[:PRUNE_CHUNK]).delete()[0])
     return total
 
 

@@ -12,9 +12,11 @@ from celery.worker import loops
 from celery.worker.consumer import Consumer
 from django.conf import settings
 from django.db import connection
+from django.db.models.functions import Now
 from kombu import Connection, Queue
 from pytest_django.fixtures import Settings
 
+from jobs import upkeep
 from jobs.intake import Intake, take_in
 from jobs.models import Event, Job, Status
 from tests.jobs import stand_ins  # noqa: F401  (job types)
@@ -219,6 +221,16 @@ def test_one_that_postgres_refuses_holds_up_no_other(post: Post) -> None:
     assert "no_ada" in Event.objects.get().reason
     assert not intake.received
     assert all(message.acknowledged for message in messages)
+
+
+def test_refusals_are_kept_as_long_as_failed_jobs(post: Post) -> None:
+    take_in([post("nonsense")])
+    assert upkeep.prune() == 0
+    assert Event.objects.count() == 1
+    Event.objects.update(at=Now() - timedelta(seconds=settings.JOBS_RETENTION["failed"] + 1))
+    Event.objects.create(queue="default", kind="paused", actor="ada", at=Now() - timedelta(days=900))
+    upkeep.prune()
+    assert [event.kind for event in Event.objects.all()] == ["paused"]
 
 
 def test_celery_hands_messages_to_whatever_the_consumer_says() -> None:
