@@ -130,7 +130,7 @@ SELECT id, size, body::text FROM jobs_chord WHERE id = ANY(%(ids)s::uuid[]) AND 
 _COMPLETE_CHORDS = """
 SELECT c.id FROM jobs_chord c WHERE c.id = ANY(%(ids)s::uuid[])
 AND NOT EXISTS (SELECT 1 FROM jobs_job j WHERE j."group" = c.id AND j.status IN ('scheduled', 'pending', 'processing'))
-AND c.size = (SELECT count(*) FROM jobs_job j WHERE j."group" = c.id AND j.status = 'completed')
+AND c.size = (SELECT count(*) FROM jobs_job j WHERE j."group" = c.id AND j.status || '' = 'completed')
 """
 _FIRE_CHORDS = "UPDATE jobs_chord SET fired_at = now() WHERE id = ANY(%(ids)s::uuid[])"
 
