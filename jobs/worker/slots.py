@@ -40,7 +40,7 @@ SHORT = 0.005  # seconds: jobs measured to be this short go to a child several a
 CHUNK = 10
 UNKNOWN = 30.0  # seconds that a job of an unknown type is put off, and as many more each time
 UNKNOWN_MOST = 600.0
-TERM_GRACE = 3.0  # seconds for `finally` blocks of a stopped child before SIGKILL
+TERM_GRACE = 3.0  # seconds that a stopped body has to end: then SIGKILL for a child, and a thread counts as stuck
 QUICK = 0.02  # seconds in which the threads that were started should empty the buffer
 
 
@@ -74,7 +74,7 @@ class Slots:
         return []
 
     def stuck(self) -> int:
-        """How many slots run a body past its timeout."""
+        """How many slots run a body past its timeout that does not stop."""
         return 0
 
     def tick(self) -> None:
@@ -131,7 +131,8 @@ class ThreadSlots(Slots):
 
     def stuck(self) -> int:
         with self.lock:
-            return sum(held.overdue for held in self.running.values())
+            patience = time.monotonic() - TERM_GRACE
+            return sum(held.overdue and held.stopped < patience for held in self.running.values())
 
     def fill(self) -> None:
         self._start(int(len(self.feed.buffer) * self.feed.cost / QUICK) + 1)

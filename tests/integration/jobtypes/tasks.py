@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import transaction
 from pydantic import Field
 
@@ -199,6 +200,20 @@ def call(payload: Call, job: JobContext) -> None:
     """Call an upstream that allows so many calls."""
     Upstream(payload.upstream, interval=payload.interval).acquire()
     journal.write(payload.journal, job.id, job.run, "call")
+
+
+@declare_task(name="patient", soft_time_limit=1, time_limit=3)
+def patient(path: str, mood: str) -> str:
+    """Wait for ever, and take the soft limit as its mood is."""
+    while True:
+        try:
+            while not Path(path).exists():
+                time.sleep(0.01)
+        except SoftTimeLimitExceeded:
+            if mood == "obedient":
+                raise
+            if mood == "wise":
+                return "gave up"
 
 
 class Told(Payload):
