@@ -105,6 +105,16 @@ def slow_read(payload: Text, job: JobContext) -> int:
     return len(payload.text)
 
 
+class Nothing(Payload):
+    pass
+
+
+@processor()
+def idle(payload: Nothing, job: JobContext) -> str:
+    """Need nothing."""
+    return "idle"
+
+
 @processor(retention={"completed": 60, "failed": 7200})
 def forget_soon(payload: Text, job: JobContext) -> str:
     """Is kept for a time of its own."""

@@ -12,7 +12,7 @@ from jobs.lifecycle import Verb
 from jobs.models import Chord, Job, Status
 from jobs.processor import JobContext
 from jobs.testing import drain, perform
-from tests.jobs.jobtypes import add_up, gather, improvise, part, read_out, say, spell, total
+from tests.jobs.jobtypes import add_up, gather, idle, improvise, part, read_out, say, spell, total
 from tests.jobs.rows import ended, row, started
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +42,9 @@ class TestAChain:
         ended(started(first.id), Verb.COMPLETE, result="3")
         second = row(UUID(result.id))
         assert (second.status, second.payload, second.parent) == ("pending", {"args": [3, 3], "kwargs": {}}, first.id)
+
+    def test_may_have_a_step_that_takes_nothing(self) -> None:
+        assert got(chain(add_up.s(1, 2), idle.si(), say.s("then"))()) == ["idle", "then"]
 
     def test_gives_nothing_to_an_immutable_step(self) -> None:
         assert got(chain(add_up.s(1, 2), say.si("hello"), say.s("you"))()) == [["hello"], "you"]
@@ -181,6 +184,7 @@ class TestAChord:
             ([group(add_up.s(1, 10), add_up.s(1, 20)), group(total.s(), total.s())], [32, 32]),
             ([group(add_up.s(1, 1), add_up.s(2, 2)), group(total.s(), total.s()), total.s()], 12),
             ([add_up.s(1, 1), chord([add_up.s(1), add_up.s(2)], total.s()), add_up.s(1)], 8),
+            ([chord([add_up.s(1, 1), add_up.s(2, 2)], group(total.s(), total.s())), total.s()], 12),
         ],
     )
     def test_is_what_a_chain_makes_of_a_group_with_a_successor(self, steps: list[Signature[Any]], result: Any) -> None:

@@ -8,11 +8,12 @@ from uuid import UUID
 import pytest
 from celery import Signature, chain, chord, group, signature
 
+from jobs import canvas as canvas_steps
 from jobs.canvas import MAX_LEVELS
 from jobs.errors import InvalidCanvas, InvalidOption, InvalidPayload, UnknownProcessor, UnknownQueue
 from jobs.models import Chord, Job, Status
 from jobs.testing import drain
-from tests.jobs.jobtypes import add_up, gather, improvise, read_out, recover, say, spell, total
+from tests.jobs.jobtypes import add_up, gather, idle, improvise, read_out, recover, say, spell, total
 from tests.jobs.rows import now, row
 
 pytestmark = pytest.mark.django_db
@@ -182,6 +183,7 @@ def nested(depth: int) -> Any:
         (lambda: chain(spell.s(text="a"), spell.s(leter="b")), InvalidPayload, "spell: leter: Extra inputs"),
         (lambda: chain(say.s(), spell.s(text="a")), InvalidCanvas, "spell: text is given and would also take"),
         (lambda: chain(say.s(), spell.s("a")), InvalidCanvas, "spell: text is given and would also take"),
+        (lambda: chain(say.s(), idle.s()), InvalidCanvas, "idle has no field that could take the result before it"),
         (lambda: chain(say.s(), gather.s(all_values=[])), InvalidCanvas, "allValues is given and would also take"),
         (lambda: chain(say.s(), gather.s(allValues=[])), InvalidCanvas, "allValues is given and would also take"),
         (lambda: chord([say.s(), say.s()], read_out.s(letters=[])), InvalidCanvas, "letters is given and would also"),
@@ -231,6 +233,14 @@ def test_as_many_steps_as_allowed_can_be_run_from_first_to_last() -> None:
     result = chain(*[say.si()] * (MAX_LEVELS // 3 - 2))()
     drain()
     assert result.get(timeout=0) == []
+
+
+def test_a_canvas_has_no_more_steps_than_a_worker_can_insert(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(canvas_steps, "MAX_STEPS", 10)
+    with pytest.raises(InvalidCanvas, match="a canvas may have 10 steps"):
+        group(say.s(n) for n in range(11)).apply_async()
+    chain(*[say.si()] * 5, group(say.si(), say.si())).apply_async()
+    assert Job.objects.count() == 1
 
 
 def test_a_wide_canvas_is_no_deep_one() -> None:

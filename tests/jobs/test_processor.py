@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from celery import Task, current_app
+from celery import Task, chain, chord, current_app
 from celery.result import AsyncResult
 from django.db import transaction
 from pydantic import BaseModel
@@ -30,7 +30,7 @@ from jobs.processor import (
     processors,
 )
 from jobs.testing import drain, perform
-from tests.jobs.jobtypes import Cue, Letter, add_up, improvise, nag, part, say, slow_read, spell
+from tests.jobs.jobtypes import Cue, Letter, add_up, improvise, nag, part, plead, say, slow_read, spell, total
 from tests.jobs.rows import row
 
 pytestmark = pytest.mark.django_db
@@ -333,6 +333,39 @@ class TestManyJobs:
 
     def test_may_be_none(self) -> None:
         assert enqueue_many([]) == []
+
+
+class TestEagerMode:
+    """Celery's own: here and now, without a row."""
+
+    @pytest.fixture(autouse=True)
+    def eager(self) -> Any:
+        current_app.conf.task_always_eager = True
+        yield
+        current_app.conf.task_always_eager = False
+
+    def test_runs_plain_tasks_and_canvas(self) -> None:
+        assert add_up.delay(1, 2).get() == 3
+        assert chain(add_up.s(1, 1), add_up.s(1))().get() == 3
+        assert chord([add_up.s(1, 1), add_up.s(2, 2)])(total.s()).get() == 6
+        assert Job.objects.count() == 0
+
+    def test_retries_at_once(self) -> None:
+        tries: list[int] = []
+
+        def body(task: Any) -> str:
+            tries.append(task.request.retries)
+            if len(tries) < 3:
+                task.retry(countdown=60)
+            return "done"
+
+        task: Any = plead
+        assert task.apply_async(kwargs=part(body)).get() == "done"
+        assert tries == [0, 1, 2]
+
+    def test_is_not_for_processors_which_need_a_row(self) -> None:
+        with pytest.raises(RuntimeError, match="spell runs as a job only"):
+            spell.delay(text="a").get()
 
 
 def test_a_body_is_called_as_a_job_only() -> None:

@@ -7,12 +7,14 @@ import pytest
 from celery import chain, chord, current_app, group
 from celery.exceptions import TaskRevokedError, TimeoutError  # noqa: A004 (Celery's)
 from celery.result import AsyncResult, GroupResult
+from django.db import OperationalError
 from django_celery_results.models import TaskResult
 
 from jobs import lifecycle
 from jobs.lifecycle import Verb
-from jobs.models import Chord, Job, Status
+from jobs.models import Chord, Failure, Job, Status
 from jobs.results import JobBackend, JobFailed
+from jobs.sessions import fetch
 from jobs.testing import drain, perform
 from tests.jobs.jobtypes import add_up, collapse, improvise, part, say, spell, stumble, total
 from tests.jobs.rows import ended, enqueued, job_in, row, started
@@ -113,6 +115,12 @@ class TestGet:
         result = of(perform(add_up.delay(1, 2).id).id)
         result.get(timeout=0, callback=lambda task_id, value: called.append((task_id, value)))
         assert called == [(result.id, 3)]
+
+    def test_without_a_recorded_error_says_so(self) -> None:
+        job = job_in(Status.FAILED)
+        Failure.objects.all().delete()
+        with pytest.raises(JobFailed, match="no error was recorded"):
+            of(job).get(timeout=0)
 
 
 class TestWhatElseItTells:
@@ -248,6 +256,17 @@ class TestTheBackend:
         backend.mark_as_failure(str(job), ValueError("x"))
         backend.cleanup()
         assert (row(job).status, row(job).result, TaskResult.objects.count()) == (Status.PENDING, None, 0)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_reads_again_after_a_lost_connection_and_after_nothing_else(self) -> None:
+        result = of(job_in(Status.COMPLETED))
+        fetch("SELECT 1", {})
+        backend = current_app.backend
+        assert not backend.exception_safe_to_retry(ValueError())
+        with pytest.raises(OperationalError):
+            fetch("SELECT pg_terminate_backend(pg_backend_pid())", {})
+        assert backend.exception_safe_to_retry(OperationalError())
+        assert result.state == "SUCCESS"
 
     def test_waits_for_what_is_not_there_yet(self) -> None:
         ids = [job_in(Status.COMPLETED), job_in(Status.PENDING)]
