@@ -30,6 +30,8 @@ class Payload(BaseModel):
 
 def redact(model: type[BaseModel], payload: Any) -> Any:
     """`payload` with the values of secret fields replaced, wherever in it they are."""
+    if next(_secret_places(model, payload), None) is None:
+        return payload
     shown = copy.deepcopy(payload)
     for holder, key in _secret_places(model, shown):
         if holder[key] is not None:
