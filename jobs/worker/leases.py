@@ -15,12 +15,10 @@ from jobs.errors import Cancelled
 from jobs.models import Worker
 from jobs.sessions import own_session
 from jobs.worker.feed import UNTAKEN, State
-from jobs.worker.taskevents import INTERVAL
 
 if TYPE_CHECKING:
     from jobs.worker.feed import Feed
     from jobs.worker.slots import Slots
-    from jobs.worker.taskevents import TaskEvents
 
 log = logging.getLogger("jobs.worker")
 
@@ -92,17 +90,15 @@ class Leases(threading.Thread):
 
 
 class Clock(threading.Thread):
-    """Ends jobs at their timeout, moves what is stuck, and sends Flower's events."""
+    """Ends jobs at their timeout, and moves what is stuck. Asks no server anything."""
 
-    def __init__(self, feed: "Feed", slots: "Slots", events: "TaskEvents") -> None:
+    def __init__(self, feed: "Feed", slots: "Slots") -> None:
         super().__init__(name="jobs-clock", daemon=True)
         self.feed = feed
         self.slots = slots
-        self.events = events
 
     def run(self) -> None:
-
-        deadlines = flush = 0.0
+        deadlines = 0.0
         while True:
             time.sleep(TICK)
             now = time.monotonic()
@@ -112,9 +108,6 @@ class Clock(threading.Thread):
                     deadlines = now + 0.1
                     self.end_overdue()
                     self.return_untaken(now)
-                if now >= flush:
-                    flush = now + INTERVAL
-                    self.flush()
             except Exception:
                 log.exception("the worker's clock stumbled, going on")
 
@@ -130,12 +123,5 @@ class Clock(threading.Thread):
             celery_state.should_stop = EX_STUCK  # type: ignore[assignment]
 
     def return_untaken(self, now: float) -> None:
-
         if self.feed.buffer and now - self.feed.taken > UNTAKEN:
             self.feed.forget_measure()
-
-    def flush(self) -> None:
-        try:
-            self.events.flush()
-        except Exception as error:  # Redis is away: this batch of events is lost, no job is
-            log.debug("events not sent: %s", error)

@@ -21,7 +21,7 @@ from jobs.upkeep import Upkeep
 from jobs.worker import prefork, slots
 from jobs.worker.feed import Feed, State
 from jobs.worker.leases import Clock, Leases
-from jobs.worker.taskevents import TaskEvents
+from jobs.worker.taskevents import EventSender, TaskEvents
 from jobs.worker.wakeups import WakeUps
 
 log = logging.getLogger("jobs.worker")
@@ -65,7 +65,8 @@ class FeedStep(bootsteps.StartStopStep):
         self.leases = Leases(feed, feed.slots, self.kind)
         self.upkeep = Upkeep(feed.name)
         self.thread = threading.Thread(target=feed.run, name="jobs-feed", daemon=True)
-        for thread in (self.thread, self.leases, Clock(feed, feed.slots, self.events), WakeUps(feed), self.upkeep):
+        others = Clock(feed, feed.slots), WakeUps(feed), EventSender(self.events)
+        for thread in (self.thread, self.leases, self.upkeep, *others):
             thread.start()
         log.info("feeding %s from %s", feed.name, ", ".join(sorted(feed.queues())))
 

@@ -4,6 +4,7 @@ Celery's own way, one publish for each event, would cost two thirds of the throu
 everywhere, so no event carries the offset of its host's time zone, by which receivers would shift some of them.
 """
 
+import logging
 import os
 import threading
 import time
@@ -11,6 +12,8 @@ from typing import Any
 
 from celery import Celery
 from celery.events.state import TASK_EVENT_TO_STATE  # type: ignore[attr-defined]
+
+log = logging.getLogger("jobs.worker")
 
 INTERVAL = 0.5  # seconds between two flushes
 MOST = 20_000  # jobs whose events wait while Redis is away; then the oldest are forgotten
@@ -28,6 +31,7 @@ class TaskEvents:
         self.app = app
         self.worker = worker
         self.lock = threading.Lock()
+        self.sending = threading.Lock()  # the dispatcher's connection is one thread's at a time
         self.waiting: dict[str, dict[str, Any]] = {}
 
     @property
@@ -58,6 +62,10 @@ class TaskEvents:
             return
         with self.lock:
             waiting, self.waiting = self.waiting, {}
+        with self.sending:
+            self._publish(dispatcher, waiting)
+
+    def _publish(self, dispatcher: Any, waiting: dict[str, dict[str, Any]]) -> None:
         common = {
             "hostname": self.worker.hostname,
             "pid": os.getpid(),
@@ -80,3 +88,19 @@ class TaskEvents:
         if self.waiting:
             self.flush()
             self._dispatcher.send("worker-offline")
+
+
+class EventSender(threading.Thread):
+    """Publishes now and then. Nothing else waits for it, and so for a Redis that does not answer."""
+
+    def __init__(self, events: TaskEvents) -> None:
+        super().__init__(name="jobs-events", daemon=True)
+        self.events = events
+
+    def run(self) -> None:
+        while True:
+            time.sleep(INTERVAL)
+            try:
+                self.events.flush()
+            except Exception as error:  # Redis is away: this batch of events is lost, no job is
+                log.debug("events not sent: %s", error)
