@@ -235,21 +235,29 @@ class Items(Payload):
     items: list[int]
     journal: str
     size: int = Field(2, ge=1)
+    seconds: float = 0.0  # for each item
     slow_from: int = 10**9  # these wait for `until`
     until: str = ""
+    fails: list[int] = []
 
 
 @processor(max_attempts=3, backoff=SOON)
-def work_off(payload: Items, job: JobContext) -> int:
+def work_off(payload: Items, job: JobContext) -> dict[str, Any]:
     """Items of a batch, each written down."""
+    write = partial(journal.write, payload.journal, job.id, job.run)
 
     def one(item: int) -> int:
+        write("begin", item)
+        time.sleep(payload.seconds)
         while item >= payload.slow_from and not Path(payload.until).exists():
             time.sleep(0.01)
-        journal.write(payload.journal, job.id, job.run, "item", item)
+        write("done", item)
+        if item in payload.fails:
+            raise ValueError(f"item {item}")
         return item
 
-    return len(batch_process(payload.items, one, job=job, size=payload.size).succeeded)
+    batch = batch_process(payload.items, one, job=job, size=payload.size)
+    return {"succeeded": sorted(batch.succeeded.values()), "failed": batch.failed}
 
 
 class Whisper(Payload):
