@@ -87,7 +87,8 @@ def report_drain(found: dict[str, list[float]]) -> None:
     for pool in ("prefork -c 2", "threads -c 10"):
         quiet, loud = found.get(f"ours, {pool}"), found.get(f"ours, {pool}, with events")
         if quiet and loud:
-            print(f"{pool}: with events {statistics.median(a / b for a, b in zip(loud, quiet, strict=True)):.2f} of without")
+            kept = statistics.median(a / b for a, b in zip(loud, quiet, strict=True))
+            print(f"{pool}: with events {kept:.2f} of without")
 
 
 @contextmanager
@@ -146,7 +147,7 @@ def stock(jobs: int) -> float:
     worker = _start(["-A", "benchmarks.stock", "worker", "-P", "prefork", "-c", "2"])
 
     def left() -> int:
-        return int(client.llen("stock")) + int(client.hlen("unacked"))  # type: ignore[arg-type]
+        return int(client.llen("stock")) + int(client.hlen("unacked"))
 
     try:
         for _ in range(WARM_UP):
@@ -201,7 +202,8 @@ def report_latency() -> None:
                 noop.delay()
                 time.sleep(0.02)
             _until(lambda: not Job.objects.active().exists())
-        waits = sorted((job.started_at - job.created_at).total_seconds() * 1000 for job in Job.objects.all() if job.started_at)
+        times = Job.objects.values_list("created_at", "started_at")
+        waits = sorted((started - created).total_seconds() * 1000 for created, started in times if started)
         print(f"latency, {command}: p50 {waits[len(waits) // 2]:.1f} ms, p99 {waits[int(len(waits) * 0.99)]:.1f} ms")
 
 
@@ -225,7 +227,8 @@ def report_waiting() -> None:
 
 
 def _start(arguments: list[str], **environment: str) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-W", "ignore", "-m", "celery", "-q", *arguments, "--without-mingle", "--without-gossip", "-l", "WARNING"]
+    quiet = ["--without-mingle", "--without-gossip", "-l", "WARNING"]
+    command = [sys.executable, "-W", "ignore", "-m", "celery", "-q", *arguments, *quiet]
     return subprocess.Popen(command, env={**os.environ, **environment})
 
 

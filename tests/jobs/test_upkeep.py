@@ -11,6 +11,7 @@ from jobs import leadership, upkeep
 from jobs.lifecycle import Verb
 from jobs.models import Chord, Job, Leader, Status, Worker
 from jobs.upkeep import DUTY, GONE_AFTER, TERM, Upkeep, prune, repeat
+from tests.jobs.jobtypes import forget_soon
 from tests.jobs.rows import ended, enqueued, job_in, row, started, statuses
 
 
@@ -42,13 +43,13 @@ class TestPruning:
         assert left() == {kept}
 
     def test_follows_the_type_where_that_says_so(self) -> None:
-        ended_ago(65, type="forget_soon")
-        ended_ago(250, Status.CANCELLED, type="forget_soon")  # of which the type says nothing
+        ended_ago(65, type=forget_soon.name)
+        ended_ago(250, Status.CANCELLED, type=forget_soon.name)  # of which the type says nothing
         kept = {
-            ended_ago(55, type="forget_soon"),
-            ended_ago(7000, Status.FAILED, type="forget_soon"),
+            ended_ago(55, type=forget_soon.name),
+            ended_ago(7000, Status.FAILED, type=forget_soon.name),
             ended_ago(65),
-            ended_ago(150, Status.CANCELLED, type="forget_soon"),
+            ended_ago(150, Status.CANCELLED, type=forget_soon.name),
         }
         assert prune() == 2
         assert left() == kept
