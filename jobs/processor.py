@@ -16,6 +16,7 @@ from jobs import lifecycle, options
 from jobs.batching import batch_process
 from jobs.calling import Body, Processor, errors_of, get_processor, invalid_payload, processors
 from jobs.context import JobContext
+from jobs.encoding import storable
 from jobs.errors import (
     Cancelled,
     Discard,
@@ -168,4 +169,4 @@ def enqueue_many(jobs: Iterable[tuple[Any, ...]]) -> list[Enqueued]:
 
 def pause_queue(name: str, *, reason: str) -> bool:
     """Stop a queue whose every job would fail, such as after a refused token, until a person resumes it."""
-    return lifecycle.pause(name, actor="processor", reason=reason)
+    return lifecycle.pause(name, actor="processor", reason=storable(reason)[:500])  # often an error's text

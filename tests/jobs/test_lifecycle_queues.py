@@ -58,3 +58,8 @@ def test_a_job_may_pause_its_queue_until_a_person_resumes_it() -> None:
     assert pause_queue("default", reason="the token was refused")
     assert not pause_queue("default", reason="the token was refused")
     assert Queue.objects.get(name="default").paused_by == "processor"
+
+
+def test_a_job_may_give_any_text_as_the_reason() -> None:
+    assert pause_queue("default", reason="\x00\ud800" + "x" * 1000)
+    assert Queue.objects.get(name="default").reason == "\N{REPLACEMENT CHARACTER}" * 2 + "x" * 498
