@@ -35,8 +35,8 @@ $(INSTALLED): requirements/dev.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# Files run whole in one process: a file's tests share the workers that it starts.
-PYTEST = $(BIN)/pytest -n 2 --dist loadfile $(if $(CHROMIUM),,-m "not browser") $(ARGS)
+# A file runs whole in one process, since its tests share the workers that it starts; the slow ones come first.
+PYTEST = $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(CHROMIUM),,-m "not browser") $(ARGS)
 
 test: $(INSTALLED)
 	$(if $(CHROMIUM),,@echo "No Chromium found: browser tests are left out. Install it or set CHROMIUM.")
