@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from jobs import broker
 from jobs.lifecycle.enqueueing import NewJob, enqueue
@@ -91,7 +91,7 @@ RETURNING j.id, old.status, j.queue
 def retry(ids: Collection[UUID], *, actor: str, reason: str = "") -> Retried:
     """failed, cancelled → pending with all attempts anew. The job keeps its id, its run count and what follows it."""
     with transaction.atomic():
-        rows = fetch(_RETRY, {"ids": list(ids)})
+        rows = _retry_rows(ids)
         _record("retried", actor, reason, {job: ({"status": before}, {"status": "pending"}) for job, before, _ in rows})
         if rows:
             queues = [queue for _, _, queue in rows]
@@ -100,6 +100,15 @@ def retry(ids: Collection[UUID], *, actor: str, reason: str = "") -> Retried:
         left = Job.objects.in_bulk(set(ids) - set(retried))
         skipped = {job: _why_not(left.get(job)) for job in ids if job not in set(retried)}
     return Retried(retried, skipped)
+
+
+def _retry_rows(ids: Collection[UUID]) -> list[tuple[UUID, str, str]]:
+    """Id, status before and queue of each that is pending now."""
+    try:
+        with transaction.atomic():
+            return fetch(_RETRY, {"ids": list(ids)})
+    except IntegrityError:  # at the same moment another transaction took one of the keys; by now that can be seen
+        return fetch(_RETRY, {"ids": list(ids)})
 
 
 def _why_not(job: Job | None) -> str:

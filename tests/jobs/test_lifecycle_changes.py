@@ -1,10 +1,13 @@
 """What people and sweeps do to jobs: cancel, retry, re-run, change priority, expire, prune."""
 
+import threading
+import time
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection, transaction
 from django.db.models.functions import Now
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
@@ -264,3 +267,23 @@ class TestPruningChords:
         self.chord(fired=False)
         assert lifecycle.prune_chords(age=3600, open_age=86400) == 0
         assert lifecycle.prune_chords(age=3600, open_age=3600) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_retries_at_once_of_jobs_with_one_key_leave_the_key_to_the_first() -> None:
+    first, second = (job_in(Status.FAILED, unique_key="seat 7") for _ in range(2))
+    asked, answers = threading.Event(), []
+
+    def ask() -> None:
+        asked.set()
+        answers.append(lifecycle.retry([second], actor="bob"))  # waits for the first one's entry in the index
+        connection.close()
+
+    other = threading.Thread(target=ask)
+    with transaction.atomic():
+        assert lifecycle.retry([first], actor="ann").retried == [first]
+        other.start()
+        asked.wait(20)
+        time.sleep(0.3)  # whether it waits by now or asks later, the answer is the same
+    other.join(20)
+    assert answers == [([], {second: "another job has its unique key 'seat 7'"})]
