@@ -80,6 +80,7 @@ class Feed:
         self.look = True  # there may be pending jobs
         self.next_look = 0.0  # monotonic; looks by itself then
         self.closing = False  # claims nothing more
+        self.closed = threading.Event()  # the same, to be waited for
         self.stopping = False  # ends once all is written
         self.limited: set[str] = set()
         self.processed = self.failed = 0
@@ -144,6 +145,7 @@ class Feed:
     def close(self) -> None:
         """No more claims; what has not started goes back."""
         self.closing = True
+        self.closed.set()
         self.hungry.clear()
         self.kick.set()
 
@@ -226,7 +228,8 @@ class Feed:
             self.hungry.set()
         else:
             self.hungry.clear()  # a token is for a worker that can use it
-        self.kick.wait(0.05 if stopping else max(0.0, self.next_look - time.monotonic()))
+        left = settings.JOBS_POLL_INTERVAL if self.closing else self.next_look - time.monotonic()
+        self.kick.wait(0.05 if stopping else max(0.0, left))
         return True
 
     def _look_around(self, now: float) -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import bootsteps, signals
 from celery.app.trace import build_tracer
@@ -28,6 +28,7 @@ log = logging.getLogger("jobs.worker")
 
 KINDS = {"prefork": slots.ProcessSlots, "thread": slots.ThreadSlots, "solo": slots.SoloSlots}
 EX_CONFIG = 78
+LEAVE = 10.0  # seconds after the feed was closed in which Celery should have come to our `stop`
 
 FEED: Feed | None = None  # of this worker: remote commands find it here
 
@@ -50,6 +51,7 @@ class FeedStep(bootsteps.StartStopStep):
             worker.pool_cls = prefork.TaskPool
         self.feed = FEED = Feed(worker.app, worker.hostname, lambda: list(worker.app.amqp.queues.consume_from))
         self.events = TaskEvents(worker.app, worker)
+        self.leaving = threading.Event()
         signals.worker_shutting_down.connect(self._close)
 
     def start(self, worker: Any) -> None:
@@ -66,12 +68,21 @@ class FeedStep(bootsteps.StartStopStep):
         self.upkeep = Upkeep(feed.name)
         self.thread = threading.Thread(target=feed.run, name="jobs-feed", daemon=True)
         others = Clock(feed, feed.slots), WakeUps(feed), EventSender(self.events)
-        for thread in (self.thread, self.leases, self.upkeep, *others):
+        watch = threading.Thread(target=self._leave_anyway, args=(worker,), name="jobs-leaving", daemon=True)
+        for thread in (self.thread, self.leases, self.upkeep, watch, *others):
             thread.start()
         log.info("feeding %s from %s", feed.name, ", ".join(sorted(feed.queues())))
 
     def _close(self, **kwargs: Any) -> None:
         self.feed.close()  # in the signal's handler: seconds before `stop`
+
+    def _leave_anyway(self, worker: Any) -> None:
+        """Celery says good-bye to Redis before it comes to us, and waits for ever for one that never answers."""
+        self.feed.closed.wait()
+        if not self.leaving.wait(LEAVE):
+            log.warning("Celery has not stopped within %.0f s: leaving without it", LEAVE)
+            self._end_jobs(settings.JOBS_SHUTDOWN_GRACE)
+            self._exit(worker)
 
     def stop(self, worker: Any) -> None:
         self._stop(worker, settings.JOBS_SHUTDOWN_GRACE)
@@ -80,7 +91,17 @@ class FeedStep(bootsteps.StartStopStep):
         self._stop(worker, 0.0)
 
     def _stop(self, worker: Any, grace: float) -> None:
-        """Let running jobs end within the grace, give the rest back, write everything, and leave."""
+        unfinished = self._end_jobs(grace)
+        try:
+            self.events.end()
+        except Exception as error:
+            log.debug("the last events were not sent: %s", error)
+        if self.kind != "prefork" and (unfinished or self.feed.slots.stuck()):
+            self._exit(worker)  # the pool would wait for its threads for ever
+
+    def _end_jobs(self, grace: float) -> int:
+        """Let running jobs end within the grace, give the rest back, and write everything."""
+        self.leaving.set()
         feed = self.feed
         feed.close()
         self.upkeep.ended.set()
@@ -100,16 +121,11 @@ class FeedStep(bootsteps.StartStopStep):
         self.leases.ended.set()
         self.leases.join(5)
         self.upkeep.join(5)
-        try:
-            self.events.end()
-        except Exception as error:
-            log.debug("the last events were not sent: %s", error)
-        if self.kind != "prefork" and (unfinished or feed.slots.stuck()):
-            logging.shutdown()
-            os._exit(self._status(worker))  # the pool would wait for its threads for ever
+        return len(unfinished)
 
     @staticmethod
-    def _status(worker: Any) -> int:
+    def _exit(worker: Any) -> NoReturn:
         from celery.worker import state
 
-        return int(state.should_stop or state.should_terminate or worker.exitcode or 0)
+        logging.shutdown()
+        os._exit(int(state.should_stop or state.should_terminate or worker.exitcode or 0))

@@ -1,6 +1,7 @@
 """Servers that go away: without Redis jobs run on, without Postgres they end and are written later, each once."""
 
 import signal
+import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -169,3 +170,24 @@ def test_a_worker_stopped_while_postgres_is_away_leaves(
     start_on_servers("threads", 2, JOBS_LEASE="3")
     wait_for_end([job])  # at least once: nobody could write that it had ended
     assert Job.objects.get(id=job).status == Status.COMPLETED
+
+
+@pytest.mark.parametrize("pool", BOTH)
+def test_redis_that_accepts_and_never_answers(
+    servers: Servers, start_on_servers: Start, journal: Journal, pool: str
+) -> None:
+    worker = start_on_servers(pool, 4).wait_until_connected()
+    servers.valkey.process.send_signal(signal.SIGSTOP)
+    try:
+        quick = [noop.delay(number=1).id for _ in range(100)]
+        wait_for_end(quick)
+        late = []
+        for _ in range(4):
+            begun = time.monotonic()
+            wait_for_end([nap.enqueue({"journal": journal.path, "seconds": 60}, timeout=0.5, max_attempts=1).id])
+            late.append(time.monotonic() - begun - 0.5)
+        assert statistics.median(late) < 3  # a second to find it, and no time-out of Redis in any deadline
+        assert worker.stop() == 0
+    finally:
+        servers.valkey.process.send_signal(signal.SIGCONT)
+    assert not Job.objects.active().exists()
