@@ -354,5 +354,7 @@ def _log(outcome: Outcome, held: Held | None, status: Status | None) -> None:
     elif outcome.error:
         told = f"{outcome.error.name}: {outcome.error.message[:200]}"
         log.warning("job %s %s: %s", outcome.id, status.value, told, extra=fields)
+    elif outcome.verb is Verb.GIVE_BACK:
+        log.debug("job %s given back", outcome.id, extra=fields)
     else:
         log.info("job %s %s", outcome.id, status.value, extra=fields)
