@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import Error as DatabaseError
@@ -68,7 +69,8 @@ class Upkeep(threading.Thread):
         # After an outage of Postgres every lease looks stale, as no worker could renew: give them one lease of time.
         # An outage breaks the lead, since a term and the gap it bears are shorter than what a lease has left at worst.
         if leadership.unbroken(DUTY) >= LEASE:
-            _told("rescued", repeat(lifecycle.rescue))
+            fatal = {name for name, task in processors().items() if task.on_lost == "fail"}
+            _told("rescued", repeat(partial(lifecycle.rescue, fatal=fatal)))
         _told("expired", repeat(lifecycle.expire))
         if now >= self.next_prune:
             self.next_prune = now + PRUNE_INTERVAL

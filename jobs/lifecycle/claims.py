@@ -184,7 +184,7 @@ def lost(held: Collection[tuple[UUID, int]]) -> list[tuple[UUID, int]]:
 
 
 _STALLED = """
-SELECT id, run, worker FROM jobs_job WHERE status = 'processing' AND lease_expires_at < now()
+SELECT id, run, worker, type FROM jobs_job WHERE status = 'processing' AND lease_expires_at < now()
 ORDER BY id LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 """
 _CLAIMED_BY = """
@@ -193,16 +193,22 @@ ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
 """
 
 
-def rescue(limit: int = 500) -> int:
-    """processing → pending for jobs whose worker stopped renewing its lease; failed after too many losses."""
+def rescue(limit: int = 500, *, fatal: Collection[str] = ()) -> int:
+    """processing → pending for jobs whose worker stopped renewing its lease; failed after too many losses.
+
+    Failed at once for the types named in `fatal`.
+    """
     with transaction.atomic():
         stalled = fetch(_STALLED, {"limit": limit})
-        return len(finish([_loss(job, run, worker) for job, run, worker in stalled]))
+        losses = [
+            _loss(job, run, worker, Verb.FAIL if name in fatal else Verb.LOSE) for job, run, worker, name in stalled
+        ]
+        return len(finish(losses))
 
 
-def _loss(job: UUID, run: int, worker: str) -> Outcome:
+def _loss(job: UUID, run: int, worker: str, verb: Verb) -> Outcome:
     error = Error("WorkerLost", f"{worker} stopped renewing its lease", "", "worker-lost")
-    return Outcome(job, run, Verb.LOSE, error=error)
+    return Outcome(job, run, verb, error=error)
 
 
 def start_over(worker: str, known: Collection[tuple[UUID, int]]) -> int:

@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from celery import chain
@@ -9,7 +10,7 @@ from celery import chain
 from jobs.models import Failure, Job, Leader, Status
 from jobs.models import Worker as Row
 from tests.integration.jobtypes.journal import Journal
-from tests.integration.jobtypes.tasks import nap, noop
+from tests.integration.jobtypes.tasks import die_for_good, nap, noop
 from tests.integration.workers import Start, wait_for, wait_for_end, wait_for_status
 
 BOTH = ("threads", "prefork")
@@ -119,6 +120,15 @@ def test_killed_and_restarted_under_the_same_name(start: Start, journal: Journal
         (Status.COMPLETED, 2, 1, 2, again.row and again.row.name)
     }
     assert set(journal.runs("end").values()) == {1}
+
+
+def test_a_task_that_must_not_run_twice_fails_with_its_worker(start: Start, journal: Journal) -> None:
+    start("threads", 1, JOBS_LEASE=SOON)
+    job = UUID(die_for_good.delay().id)
+    start("threads", 1, "cpu", JOBS_LEASE=SOON)
+    row = wait_for_status(job, Status.FAILED)
+    assert (row.run, row.attempt, row.losses) == (1, 1, 0)
+    assert Failure.objects.get(job=job).classification == "worker-lost"
 
 
 def test_no_child_outlives_a_killed_worker(start: Start, journal: Journal, gate: Path) -> None:
