@@ -193,13 +193,23 @@ class Call(Payload):
     upstream: str
     interval: float
     journal: str
+    slow_down: float = 0.0  # the upstream asks for so many seconds without a call
+    fails: bool = False
 
 
 @processor(max_attempts=3, backoff=SOON)
 def call(payload: Call, job: JobContext) -> None:
-    """Call an upstream that allows so many calls."""
-    Upstream(payload.upstream, interval=payload.interval).acquire()
+    """Call an upstream that allows so many calls, as a client does."""
+    upstream = Upstream(payload.upstream, interval=payload.interval)
+    upstream.acquire()
     journal.write(payload.journal, job.id, job.run, "call")
+    if payload.slow_down:
+        upstream.slow_down(payload.slow_down)
+    elif payload.fails:
+        upstream.failed()
+        raise Discard("the upstream is down")
+    else:
+        upstream.succeeded()
 
 
 @declare_task(name="patient", soft_time_limit=1, time_limit=3)
