@@ -7,6 +7,8 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.contrib import admin
+from django.contrib.admin import sites
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
@@ -117,6 +119,8 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Room
         (tmp_path / name / "__init__.py").touch()
         (tmp_path / name / "tasks.py").write_text(f"from jobs.processor import Schedule\n\nSCHEDULES = [{schedules}]\n")
         monkeypatch.syspath_prepend(tmp_path)
+        for holder in (admin, sites):  # each loading of the apps makes an empty admin site
+            monkeypatch.setattr(holder, "site", admin.site)
         settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, name]
 
     return install
