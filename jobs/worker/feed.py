@@ -10,10 +10,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from celery import Celery
 from django.conf import settings
@@ -26,9 +23,9 @@ from jobs.errors import Cancelled, JobError, JobTimeout
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
 from jobs.models import Status
 from jobs.sessions import own_session
+from jobs.worker.held import Held, Key, State, log_end
 
 if TYPE_CHECKING:
-    from jobs.worker.request import JobRequest
     from jobs.worker.slots import Slots
 
 log = logging.getLogger("jobs.worker")
@@ -38,29 +35,6 @@ MOST = 500  # jobs held ready, however short they are
 UNTAKEN = 1.0  # seconds after which a buffer that nobody takes from goes back
 BATCH = 1000  # outcomes in one statement
 GATHER = 100  # outcomes worth a commit while there is more to run
-Key = tuple[UUID, int]
-
-
-class State(Enum):
-    BUFFERED = 1  # claimed, not yet in the pool
-    RUNNING = 2
-    REPORTED = 3  # its outcome waits to be written
-
-
-@dataclass(slots=True, eq=False)
-class Held:
-    """A run that is this worker's to answer for."""
-
-    job: Claimed
-    state: State = State.BUFFERED
-    request: "JobRequest | None" = None
-    started: float | None = None  # monotonic
-    stop: JobError | None = None  # it was told to stop, and why
-    stopped: float = 0.0  # when it was told
-
-    @property
-    def overdue(self) -> bool:
-        return self.started is not None and time.monotonic() > self.started + self.job.timeout
 
 
 class Feed:
@@ -337,24 +311,8 @@ class Feed:
             self.look = True  # another job of that queue may run now
         for outcome, held in ended:
             status = changed.get((outcome.id, outcome.run))
-            _log(outcome, held, status)
+            log_end(outcome, held, status)
             if held is not None and held.request is not None and status is not None:
                 held.request.tell(outcome, status)
             self.processed += outcome.verb is not Verb.GIVE_BACK
             self.failed += outcome.verb in (Verb.FAIL, Verb.RETRY)
-
-
-def _log(outcome: Outcome, held: Held | None, status: Status | None) -> None:
-    """The one line that says how a run ended."""
-    fields: dict[str, Any] = {"job_id": str(outcome.id), "run": outcome.run, "type": held.job.type if held else None}
-    if status is None:
-        log.warning("job %s: late report of run %d ignored", outcome.id, outcome.run, extra=fields)
-    elif status is Status.COMPLETED:
-        log.debug("job %s completed", outcome.id, extra=fields)
-    elif outcome.error:
-        told = f"{outcome.error.name}: {outcome.error.message[:200]}"
-        log.warning("job %s %s: %s", outcome.id, status.value, told, extra=fields)
-    elif outcome.verb is Verb.GIVE_BACK:
-        log.debug("job %s given back", outcome.id, extra=fields)
-    else:
-        log.info("job %s %s", outcome.id, status.value, extra=fields)

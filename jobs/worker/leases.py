@@ -14,7 +14,8 @@ from jobs import lifecycle
 from jobs.errors import Cancelled
 from jobs.models import Worker
 from jobs.sessions import own_session
-from jobs.worker.feed import UNTAKEN, State
+from jobs.worker.feed import UNTAKEN
+from jobs.worker.held import State
 
 if TYPE_CHECKING:
     from jobs.worker.feed import Feed

@@ -19,7 +19,7 @@ from jobs.lifecycle import Claimed, Outcome
 from jobs.models import Status
 
 if TYPE_CHECKING:
-    from jobs.worker.feed import Held
+    from jobs.worker.held import Held
     from jobs.worker.taskevents import TaskEvents
 
 log = logging.getLogger("jobs.worker")

@@ -18,15 +18,16 @@ from django.conf import settings
 from jobs import checks
 from jobs.lifecycle import Outcome, Verb
 from jobs.upkeep import Upkeep
-from jobs.worker import prefork, slots
-from jobs.worker.feed import Feed, State
+from jobs.worker import prefork, slots, trips
+from jobs.worker.feed import Feed
+from jobs.worker.held import State
 from jobs.worker.leases import Clock, Leases
 from jobs.worker.taskevents import EventSender, TaskEvents
 from jobs.worker.wakeups import WakeUps
 
 log = logging.getLogger("jobs.worker")
 
-KINDS = {"prefork": slots.ProcessSlots, "thread": slots.ThreadSlots, "solo": slots.SoloSlots}
+KINDS = {"prefork": trips.ProcessSlots, "thread": slots.ThreadSlots, "solo": slots.SoloSlots}
 EX_CONFIG = 78
 LEAVE = 10.0  # seconds after the feed was closed in which Celery should have come to our `stop`
 
