@@ -76,7 +76,7 @@ def test_a_payload_that_no_longer_fits_is_discarded(start: Start, journal: Journ
         ({"journal": journal.path, "unknown": 1}, "nap: unknown: Extra inputs are not permitted"),
         ({"seconds": "soon"}, "nap: journal: Field required; seconds: Input should be a valid number"),
         ([journal.path], "nap: expected an object, got list"),
-        ({"args": [], "kwargs": {"path": ""}}, "mourn() missing 1 required positional argument: 'failed'"),
+        ({"args": [], "kwargs": {}}, "mourn() missing 1 required positional argument: 'failed'"),
         ({"arguments": []}, 'mourn: expected {"args": [...], "kwargs": {...}}'),
         ("z", "mourn: expected an object, got str"),
     ]

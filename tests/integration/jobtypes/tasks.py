@@ -184,8 +184,8 @@ def word(payload: Word, job: JobContext) -> str:
 
 
 @shared_task(name="mourn")
-def mourn(failed: str, path: str = "") -> str:
-    """An error callback."""
+def mourn(failed: str) -> str:
+    """An error callback that takes the failed job's id."""
     return failed
 
 
