@@ -13,6 +13,7 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from jobs.models import Job, Leader, ScheduleRun
@@ -62,7 +63,7 @@ def every(seconds: int, name: str) -> PeriodicTask:
 
 def leader() -> int:
     """The process that leads, 0 if none does."""
-    holders = Leader.objects.filter(duty="beat").values_list("holder", flat=True)
+    holders = Leader.objects.filter(duty="beat", expires_at__gt=Now()).values_list("holder", flat=True)
     return next((int(holder.split(":")[1]) for holder in holders), 0)
 
 

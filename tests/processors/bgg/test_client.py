@@ -25,12 +25,13 @@ def failure(call: object, *args: object) -> JobError:
     return raised.value
 
 
-def test_games_are_asked_for_by_id_with_our_name_and_token(bgg: SandboxControl) -> None:
+def test_games_are_asked_for_by_id_with_our_name_and_token(bgg: SandboxControl, settings: Settings) -> None:
+    settings.UPSTREAM_CONTACT = "ops@jobs.example"
     games = client().things([13, 9209, 266192])
     assert [(game.name, game.year) for game in games] == [("CATAN", 1995), ("Ticket to Ride", 2004), ("Wingspan", 2019)]
     (request,) = bgg.received()["requests"]
     assert (request["path"], request["query"]) == ("/xmlapi2/thing", "id=13%2C9209%2C266192&stats=1")
-    assert request["agent"].startswith("Jobyard (+mailto:")
+    assert request["agent"] == "Jobyard (ops@jobs.example)"
 
 
 def test_without_details_no_statistics_are_asked_for(bgg: SandboxControl) -> None:
