@@ -78,7 +78,7 @@ def test_children_that_were_replaced_are_not_killed_by_the_shutdown(start: Start
     wait_for(lambda: len(journal.lines("start")) == 2, "both children at work")
     worker.terminate()
     wait_for(lambda: "shutdown" in worker.log.read_text(), "the signal")
-    time.sleep(2)  # the pool's own threads would have ended by now
+    time.sleep(6)  # Celery has come to the pool by now, whose own threads would have ended
     gate.touch()
     assert worker.process.wait(LEAVING) == 0
     assert set(Job.objects.filter(id__in=running).values_list("status", "run", "losses")) == {(Status.COMPLETED, 1, 0)}
