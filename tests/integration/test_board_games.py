@@ -36,6 +36,7 @@ def answers(url: str) -> bool:
 
 @pytest.fixture(autouse=True)
 def _no_games_left(db: None) -> Iterator[None]:
+    Game.objects.all().delete()  # another test's worker may have stored one
     yield
     Game.objects.all().delete()
 
