@@ -60,7 +60,10 @@ class FailureInline(SeenWithTheJob, StackedInline):
 class EventInline(SeenWithTheJob, TabularInline):
     model = Event
     verbose_name_plural = "What people and sweeps did"
-    hide_title = True
+    if hasattr(TabularInline, "hide_title"):  # unfold for Python 3.11
+        hide_title = True
+    else:
+        show_title = False
     fields = readonly_fields = ("shown_at", "kind", "actor", "reason", "shown_before", "shown_after")
 
     @display(description="At")
