@@ -31,6 +31,10 @@ LAST = 5000  # of tracebacks
 class JobRequest(Request):
     """A run in Celery's pool."""
 
+    def info(self, safe: bool = True) -> Any:
+        """For `inspect active`, and so for Flower. Always with the arguments as they may be shown."""
+        return super().info(safe=True)
+
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
         """Celery's would write to the result backend."""
         task_ready(self)

@@ -104,8 +104,9 @@ def test_without_redis_for_a_while_under_load(
     wait_for(lambda: worker.log.read_text().count("Connected to") > 1, "the worker to connect to Redis again")
 
 
-@pytest.mark.parametrize("pool", BOTH)
-@pytest.mark.parametrize("away", [postgres_stopped, postgres_frozen])
+@pytest.mark.parametrize(
+    ("away", "pool"), [(postgres_stopped, "threads"), (postgres_stopped, "prefork"), (postgres_frozen, "threads")]
+)
 def test_jobs_that_run_while_postgres_is_away_for_longer_than_a_lease(
     servers: Servers, start_on_servers: Start, journal: Journal, gate: Path, pool: str, away: object
 ) -> None:
@@ -141,9 +142,8 @@ def test_postgres_restarted_under_load(servers: Servers, start_on_servers: Start
     assert not Job.objects.exclude(attempt=1, losses=0).exists()
 
 
-@pytest.mark.parametrize("pool", BOTH)
-def test_sessions_that_are_cut_off_under_load(start: Start, journal: Journal, pool: str) -> None:
-    start(pool, 4)
+def test_sessions_that_are_cut_off_under_load(start: Start, journal: Journal) -> None:
+    start("threads", 4)
     enqueue_many([(nap, {"journal": journal.path, "seconds": 0.02})] * 250)
     cut = """SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'jobyard%'"""
@@ -172,11 +172,8 @@ def test_a_worker_stopped_while_postgres_is_away_leaves(
     assert Job.objects.get(id=job).status == Status.COMPLETED
 
 
-@pytest.mark.parametrize("pool", BOTH)
-def test_redis_that_accepts_and_never_answers(
-    servers: Servers, start_on_servers: Start, journal: Journal, pool: str
-) -> None:
-    worker = start_on_servers(pool, 4).wait_until_connected()
+def test_redis_that_accepts_and_never_answers(servers: Servers, start_on_servers: Start, journal: Journal) -> None:
+    worker = start_on_servers("threads", 4).wait_until_connected()
     servers.valkey.process.send_signal(signal.SIGSTOP)
     try:
         quick = [noop.delay(number=1).id for _ in range(100)]

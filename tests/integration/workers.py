@@ -52,6 +52,7 @@ class Worker:
     def __init__(self, log: Path, node: str, options: Sequence[str], **changes: str) -> None:
         self.log = log
         self.node = node
+        self.before = self._boots()
         command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--hostname", node, *options]
         command += ["--without-mingle", "--without-gossip"]
         with log.open("ab") as output:
@@ -70,8 +71,7 @@ class Worker:
 
     def wait_until_up(self) -> Self:
         """Its row is there."""
-        known = set(Row.objects.filter(name__startswith=f"{self.node}:").values_list("name", flat=True))
-        wait_for(lambda: self.process.poll() is not None or self._new(known), "the worker's row")
+        wait_for(lambda: self.process.poll() is not None or self._boots() - self.before, "the worker's row")
         assert self.process.poll() is None, self.log.read_text()
         return self
 
@@ -80,8 +80,9 @@ class Worker:
         wait_for(lambda: " ready." in self.log.read_text(), "the worker's connection to Redis")
         return self
 
-    def _new(self, known: Collection[str]) -> bool:
-        return Row.objects.filter(name__startswith=f"{self.node}:").exclude(name__in=known).exists()
+    def _boots(self) -> set[str]:
+        """Names of the boots of this node that have written a row."""
+        return set(Row.objects.filter(name__startswith=f"{self.node}:").values_list("name", flat=True))
 
     def children(self) -> list[int]:
         """The processes of its pool."""
