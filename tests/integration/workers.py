@@ -7,12 +7,14 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 from uuid import UUID
 
 import psutil
+from celery.platforms import set_pdeathsig  # type: ignore[attr-defined]
 from django.conf import settings
 from django.db import connection
 
@@ -57,7 +59,13 @@ class Worker:
         command += ["--without-mingle", "--without-gossip"]
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment(**changes), stdout=output, stderr=output, start_new_session=True
+                command,
+                cwd=ROOT,
+                env=environment(**changes),
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=partial(set_pdeathsig, "SIGKILL"),  # it goes when this process is killed
             )
 
     @property
