@@ -29,3 +29,20 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class IdempotencyKey(models.Model):
+    """The answer to a request that named a key, given again for 24 h to the same request."""
+
+    caller = models.CharField(max_length=150)
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)  # SHA-256 of method, path and body
+    status = models.PositiveSmallIntegerField()
+    answer = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now(), db_index=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(name="idempotency_key_once", fields=["caller", "key"])]
+
+    def __str__(self) -> str:
+        return self.key

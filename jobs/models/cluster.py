@@ -17,11 +17,13 @@ class Queue(models.Model):
         help_text="How many jobs of this queue may run at once, over all workers. Empty: no limit.",
     )
     paused_at = models.DateTimeField(null=True, blank=True)
+    paused_until = models.DateTimeField(null=True, blank=True)  # resumed then by upkeep; null: by hand
     paused_by = models.CharField(max_length=150, blank=True, default="", db_default="")
     reason = models.CharField(max_length=500, blank=True, default="", db_default="")
 
     class Meta:
         ordering: ClassVar = ["name"]
+        permissions: ClassVar = [("pause_queue", "Can pause and resume queue")]
 
     def __str__(self) -> str:
         return self.name
@@ -41,9 +43,11 @@ class Worker(models.Model):
     started_at = models.DateTimeField(db_default=Now())
     heartbeat_at = models.DateTimeField(db_default=Now())
     draining = models.BooleanField(default=False)
+    drain_requested_at = models.DateTimeField(null=True, blank=True)  # by an operator; read with each heartbeat
 
     class Meta:
         ordering: ClassVar = ["name"]
+        permissions: ClassVar = [("drain_worker", "Can drain worker")]
 
     def __str__(self) -> str:
         return self.name

@@ -91,6 +91,7 @@ class Job(models.Model):
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     created_by = models.CharField(max_length=150, blank=True, default="", db_default="")
     tags = ArrayField(models.CharField(max_length=100), default=list, blank=True)
+    request_id = models.CharField(max_length=100, null=True, blank=True)  # of the HTTP request that enqueued it
     schedule = models.CharField(max_length=200, null=True, blank=True)  # `PeriodicTask.name`
     parent = models.UUIDField(null=True, blank=True)  # the job that enqueued this one, or whose re-run this is
     group = models.UUIDField(null=True, blank=True)  # Celery's group, which is also the chord's id
@@ -100,6 +101,7 @@ class Job(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-id"]
+        permissions: ClassVar = [("retry_job", "Can retry job"), ("cancel_job", "Can cancel job")]
         constraints: ClassVar = [
             models.CheckConstraint(
                 name="job_finished_iff_terminal",

@@ -54,6 +54,23 @@ class Failure(models.Model):
         return f"{self.error}: {self.message}"
 
 
+class LogLine(models.Model):
+    """A line that a job wrote with `job.log`. Kept apart from the row, so many a job at most: see `jobs.joblog`."""
+
+    job = models.UUIDField()
+    run = models.IntegerField()
+    level = models.PositiveSmallIntegerField()  # of Python's logging
+    message = models.TextField()
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering: ClassVar = ["id"]
+        indexes: ClassVar = [models.Index(fields=["job", "id"], name="log_line_of_job")]
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class BatchItem(models.Model):
     """An item of a job's batch that is done, so that the next attempt passes it over: see `jobs.batching`."""
 
@@ -70,11 +87,12 @@ class BatchItem(models.Model):
 
 
 class Event(models.Model):
-    """What a person or a sweep did to a job, a queue or a schedule."""
+    """What a person or a sweep did to a job, a queue, a schedule or something else: the audit trail."""
 
     job = models.ForeignKey(Job, models.CASCADE, related_name="events", null=True, blank=True, db_constraint=False)
     queue = models.CharField(max_length=100, blank=True, default="", db_default="")
     schedule = models.CharField(max_length=200, blank=True, default="", db_default="")
+    subject = models.CharField(max_length=300, blank=True, default="", db_default="")  # what else it is about
     kind = models.CharField(max_length=40)  # retried, cancelled, paused …
     actor = models.CharField(max_length=150)  # a user, an API key, or the sweep
     before = models.JSONField(null=True, blank=True)
@@ -87,19 +105,3 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} by {self.actor}"
-
-
-class ScheduleRun(models.Model):
-    """A due time of a schedule that was enqueued: unique, so that no two beats fire it twice."""
-
-    schedule = models.CharField(max_length=200)
-    due_at = models.DateTimeField()
-    job = models.UUIDField()
-    created_at = models.DateTimeField(db_default=Now())
-
-    class Meta:
-        ordering: ClassVar = ["-due_at"]
-        constraints: ClassVar = [models.UniqueConstraint(name="schedule_run_once", fields=["schedule", "due_at"])]
-
-    def __str__(self) -> str:
-        return f"{self.schedule} at {self.due_at:%Y-%m-%d %H:%M:%S}"
