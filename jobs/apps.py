@@ -2,7 +2,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 from django.utils.module_loading import autodiscover_modules
 
 
@@ -11,9 +11,11 @@ class JobsConfig(AppConfig):
     verbose_name = "Jobs"
 
     def ready(self) -> None:
-        from jobs import checks  # noqa: F401  (registers the system checks)
+        from jobs import checks, roles  # noqa: F401  (checks register themselves)
 
         post_migrate.connect(make_queues, sender=self)
+        pre_migrate.connect(roles.note_newest, sender=self)
+        post_migrate.connect(roles.grant_new)  # after `auth`'s own receiver: it is installed before us
         autodiscover_modules("tasks")  # job types are known everywhere; Celery itself loads them in workers only
 
 

@@ -79,7 +79,7 @@ def set_priority(ids: Collection[UUID], by: str, priority: int) -> Done:
 def _to_priority(priority: Priority) -> Callable[[Any, HttpRequest, QuerySet[Job]], None]:
     """A list action for one of the named priorities."""
 
-    @action(description=f"Set priority to {priority.value} ({priority.name.lower()})", permissions=["operate"])
+    @action(description=f"Set priority to {priority.value} ({priority.name.lower()})", permissions=["prioritise"])
     def change(self: "JobActions", request: HttpRequest, queryset: QuerySet[Job]) -> None:
         self.do(request, queryset, lambda ids: set_priority(ids, actor(request), priority))
 
@@ -93,7 +93,13 @@ class JobActions(ReadOnlyAdmin):
     actions = ("retry_jobs", "cancel_jobs", "rerun_jobs", *(_to_priority(p) for p in reversed(Priority)))
     actions_detail = ("retry_job", "cancel_job", "rerun_job", "prioritise_job")
 
-    def has_operate_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+    def has_retry_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("jobs.retry_job")
+
+    def has_cancel_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("jobs.cancel_job")
+
+    def has_prioritise_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
         return request.user.has_perm("jobs.change_job")
 
     def has_rerun_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
@@ -113,11 +119,11 @@ class JobActions(ReadOnlyAdmin):
 
     # --- the list -----------------------------------------------------------------------------------------------
 
-    @action(description="Retry", permissions=["operate"])
+    @action(description="Retry", permissions=["retry"])
     def retry_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         self.do(request, queryset, lambda ids: retry(ids, actor(request)))
 
-    @action(description="Cancel", permissions=["operate"])
+    @action(description="Cancel", permissions=["cancel"])
     def cancel_jobs(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         self.do(request, queryset, lambda ids: cancel(ids, actor(request)))
 
@@ -150,7 +156,7 @@ class JobActions(ReadOnlyAdmin):
 
     @action(
         description="Retry",
-        permissions=["operate"],
+        permissions=["retry"],
         icon="replay",
         dialog=dialog("Retry this job?", "It keeps its id and gets all its attempts anew.", "Retry", ReasonForm),
     )
@@ -159,7 +165,7 @@ class JobActions(ReadOnlyAdmin):
 
     @action(
         description="Cancel",
-        permissions=["operate"],
+        permissions=["cancel"],
         icon="cancel",
         dialog=dialog("Cancel this job?", "A running job is asked to stop.", "Cancel the job", ReasonForm),
     )
@@ -182,7 +188,7 @@ class JobActions(ReadOnlyAdmin):
 
     @action(
         description="Priority",
-        permissions=["operate"],
+        permissions=["prioritise"],
         icon="low_priority",
         dialog=dialog("Change the priority", "10 runs first.", "Change", PriorityForm),
     )

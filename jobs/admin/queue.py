@@ -33,8 +33,8 @@ class QueueAdmin(ModelAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def has_operate_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
-        return request.user.has_perm("jobs.change_queue")
+    def has_pause_permission(self, request: HttpRequest, object_id: str | None = None) -> bool:
+        return request.user.has_perm("jobs.pause_queue")
 
     @display(description="State")
     def state(self, queue: Queue) -> SafeString:
@@ -63,19 +63,19 @@ class QueueAdmin(ModelAdmin):
         actions = super().get_actions_detail(request, object_id)  # type: ignore[misc]
         return [action for action in actions if action.path == ("resume_queue" if paused else "pause_queue")]
 
-    @action(description="Pause", permissions=["operate"])
+    @action(description="Pause", permissions=["pause"])
     def pause_queues(self, request: HttpRequest, queryset: QuerySet[Queue]) -> None:
         names = [queue.name for queue in queryset if lifecycle.pause(queue.name, actor=actor(request))]
         self.tell(request, "Paused", names)
 
-    @action(description="Resume", permissions=["operate"])
+    @action(description="Resume", permissions=["pause"])
     def resume_queues(self, request: HttpRequest, queryset: QuerySet[Queue]) -> None:
         names = [queue.name for queue in queryset if lifecycle.resume(queue.name, actor=actor(request))]
         self.tell(request, "Resumed", names)
 
     @action(
         description="Pause",
-        permissions=["operate"],
+        permissions=["pause"],
         icon="pause",
         dialog=dialog(
             "Pause this queue?", "Its running jobs finish; no worker takes another one.", "Pause", ReasonForm
@@ -88,7 +88,7 @@ class QueueAdmin(ModelAdmin):
 
     @action(
         description="Resume",
-        permissions=["operate"],
+        permissions=["pause"],
         icon="play_arrow",
         dialog=dialog("Resume this queue?", "Workers take its jobs again.", "Resume", ConfirmForm),
     )

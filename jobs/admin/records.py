@@ -82,8 +82,9 @@ class EventAdmin(ReadOnlyAdmin):
 
 @admin.register(ScheduleRun)
 class ScheduleRunAdmin(ReadOnlyAdmin):
-    list_display = ("schedule", "due", "enqueued", "shown_job")
+    list_display = ("schedule", "due", "enqueued", "outcome", "shown_job", "reason")
     list_display_links = None
+    list_filter = ("outcome",)
     search_fields = ("schedule__startswith",)
     sortable_by = ()
 
@@ -97,7 +98,7 @@ class ScheduleRunAdmin(ReadOnlyAdmin):
 
     @display(description="Job")
     def shown_job(self, run: ScheduleRun) -> SafeString | str:
-        return job_link(run.job)
+        return job_link(run.job) if run.job else EMPTY
 
 
 @admin.register(Limit)
