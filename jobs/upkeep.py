@@ -72,6 +72,7 @@ class Upkeep(threading.Thread):
             fatal = {name for name, task in processors().items() if task.on_lost == "fail"}
             _told("rescued", repeat(partial(lifecycle.rescue, fatal=fatal)))
         _told("expired", repeat(lifecycle.expire))
+        lifecycle.resume_due()
         if now >= self.next_prune:
             self.next_prune = now + PRUNE_INTERVAL
             _told("pruned", prune())

@@ -13,7 +13,7 @@ follows an end (next steps, callbacks, chords) is inserted in the transaction th
 It knows no processor and no policy: callers pass queues, delays and limits in. Time is the database's.
 """
 
-from jobs.lifecycle.changes import Retried, cancel, expire, prune, prune_chords, rerun, retry, set_priority
+from jobs.lifecycle.changes import Retried, cancel, expire, rerun, retry, run_now, set_priority
 from jobs.lifecycle.claims import (
     Claimed,
     claim,
@@ -27,10 +27,12 @@ from jobs.lifecycle.claims import (
     seconds_to_next,
     start_over,
 )
+from jobs.lifecycle.deletion import Removed, clean, prune, prune_chords, remove
 from jobs.lifecycle.ends import Error, Outcome, Verb, finish
 from jobs.lifecycle.enqueueing import Enqueued, NewJob, enqueue
-from jobs.lifecycle.queues import limited_queues, pause, resume
+from jobs.lifecycle.queues import limited_queues, pause, resume, resume_due, set_limit
 from jobs.lifecycle.successors import job_of, member_results
+from jobs.lifecycle.workers import drain
 
 __all__ = [
     "Claimed",
@@ -38,11 +40,14 @@ __all__ = [
     "Error",
     "NewJob",
     "Outcome",
+    "Removed",
     "Retried",
     "Verb",
     "cancel",
     "claim",
     "claim_these",
+    "clean",
+    "drain",
     "enqueue",
     "expire",
     "finish",
@@ -55,13 +60,17 @@ __all__ = [
     "prune",
     "prune_chords",
     "record_progress",
+    "remove",
     "renew",
     "rerun",
     "rescue",
     "resume",
+    "resume_due",
     "retry",
     "room",
+    "run_now",
     "seconds_to_next",
+    "set_limit",
     "set_priority",
     "start_over",
 ]

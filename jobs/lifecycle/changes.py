@@ -1,4 +1,4 @@
-"""cancel, retry, rerun, set_priority, expire, prune: what people and sweeps do to jobs that no worker reports on."""
+"""cancel, retry, rerun, set_priority, run_now, expire: what people and sweeps do to jobs that no worker reports on."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -168,47 +168,29 @@ def set_priority(ids: Collection[UUID], priority: int, *, actor: str) -> list[UU
     return [job for job, _ in rows]
 
 
+_RUN_NOW = """
+UPDATE jobs_job j SET status = 'pending', scheduled_at = now()
+FROM (SELECT id, scheduled_at FROM jobs_job WHERE id = ANY(%(ids)s::uuid[]) AND status = 'scheduled'
+      ORDER BY id FOR NO KEY UPDATE) AS old
+WHERE j.id = old.id AND j.id = ANY(%(ids)s::uuid[])
+RETURNING j.id, j.queue, old.scheduled_at, j.scheduled_at
+"""
+
+
+def run_now(ids: Collection[UUID], *, actor: str) -> list[UUID]:
+    """scheduled → pending for jobs whose time has not come. Returns those changed."""
+    with transaction.atomic():
+        rows = fetch(_RUN_NOW, {"ids": list(ids)})
+        times = {job: (before.isoformat(), after.isoformat()) for job, _, before, after in rows}
+        changes = {job: ({"scheduled_at": before}, {"scheduled_at": after}) for job, (before, after) in times.items()}
+        _record("run now", actor, "", changes)
+        if rows:
+            queues = {queue for _, queue, *_ in rows}
+            transaction.on_commit(lambda: broker.wake(queues), robust=True)
+    return [job for job, *_ in rows]
+
+
 def expire(limit: int = 1000) -> int:
     """Cancel waiting jobs that must not start any more."""
     ids = list(Job.objects.expired().order_by("expires_at").values_list("id", flat=True)[:limit])
     return len(cancel(ids, actor="upkeep", reason="expired before it started", kind="expired")) if ids else 0
-
-
-# The status is written out, since a parameter does not tell that a partial index will do. `IS NULL OR` keeps the
-# planner from joining all chords to all old jobs.
-_PRUNE = """
-WITH old AS (
-    SELECT id FROM jobs_job j WHERE status = '{status}' AND finished_at < now() - %(age)s * interval '1 second'
-    AND (j."group" IS NULL OR NOT EXISTS (SELECT 1 FROM jobs_chord c WHERE c.id = j."group"))
-    {types} ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED),
-failures AS (DELETE FROM jobs_failure WHERE job_id IN (SELECT id FROM old)),
-events AS (DELETE FROM jobs_event WHERE job_id IN (SELECT id FROM old)),
-items AS (DELETE FROM jobs_batchitem WHERE job IN (SELECT id FROM old))
-DELETE FROM jobs_job WHERE id = ANY(ARRAY(SELECT id FROM old)) RETURNING 1
-"""
-# Members stay until the body, which reads their results, has ended too.
-_PRUNE_CHORDS = """
-DELETE FROM jobs_chord c WHERE created_at < now() - %(age)s * interval '1 second'
-AND NOT EXISTS (SELECT 1 FROM jobs_job j WHERE j."group" = c.id AND j.status IN ('scheduled', 'pending', 'processing'))
-AND NOT EXISTS (SELECT 1 FROM jobs_job j, jsonb_array_elements(c.body) AS step
-                WHERE j.id = (step ->> 'id')::uuid AND j.status IN ('scheduled', 'pending', 'processing'))
-AND (fired_at IS NOT NULL OR created_at < now() - %(open_age)s * interval '1 second')
-RETURNING 1
-"""
-
-
-def prune(
-    status: Status, age: float, limit: int, *, of_type: str | None = None, but_types: Collection[str] = ()
-) -> int:
-    """Delete up to `limit` jobs that ended in `status` more than `age` seconds ago, with their failures and events."""
-    types = "AND type = %(type)s" if of_type is not None else "AND NOT type = ANY(%(but)s::text[])"
-    parameters = {"age": age, "limit": limit, "type": of_type, "but": list(but_types)}
-    return len(fetch(_PRUNE.format(status=Status(status).value, types=types), parameters))
-
-
-def prune_chords(age: float, open_age: float) -> int:
-    """Delete chords whose body has ended, and those that nobody completed in `open_age` seconds.
-
-    Their members may then be pruned.
-    """
-    return len(fetch(_PRUNE_CHORDS, {"age": age, "open_age": open_age}))

@@ -54,6 +54,7 @@ class Feed:
         self.look = True  # there may be pending jobs
         self.next_look = 0.0  # monotonic; looks by itself then
         self.closing = False  # claims nothing more
+        self.draining = False  # the same by an operator's wish: leaves when what runs has ended
         self.closed = threading.Event()  # the same, to be waited for
         self.stopping = False  # ends once all is written
         self.limited: set[str] = set()
@@ -116,8 +117,14 @@ class Feed:
             outcome.seconds = held.job.timeout
             self.report(outcome)
 
+    def drain(self) -> None:
+        """No more claims; what has not started goes back, what runs may take its time."""
+        self.closing = self.draining = True
+        self.hungry.clear()
+        self.kick.set()
+
     def close(self) -> None:
-        """No more claims; what has not started goes back."""
+        """No more claims; what has not started goes back, and what runs has the grace."""
         self.closing = True
         self.closed.set()
         self.hungry.clear()

@@ -1,6 +1,7 @@
 """Keeping what is held: leases and heartbeat, and the deadlines of running jobs, each in a thread of its own."""
 
 import logging
+import os
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -73,8 +74,9 @@ class Leases(threading.Thread):
                 log.warning("job %s: the lease of run %d was lost", *run)
 
     def beat(self) -> None:
+        """Write this worker's row, and read whether an operator asked it to leave."""
         feed = self.feed
-        Worker.objects.update_or_create(
+        row, _ = Worker.objects.update_or_create(
             name=feed.name,
             defaults={
                 "pool": self.pool,
@@ -88,6 +90,9 @@ class Leases(threading.Thread):
                 "draining": feed.closing,
             },
         )
+        if row.drain_requested_at is not None and not feed.closing:
+            log.info("asked to drain: claims nothing more, and leaves when what runs has ended")
+            feed.drain()
 
 
 class Clock(threading.Thread):
@@ -109,6 +114,7 @@ class Clock(threading.Thread):
                     deadlines = now + 0.1
                     self.end_overdue()
                     self.return_untaken(now)
+                    self.leave_drained()
             except Exception:
                 log.exception("the worker's clock stumbled, going on")
 
@@ -126,3 +132,10 @@ class Clock(threading.Thread):
     def return_untaken(self, now: float) -> None:
         if self.feed.buffer and now - self.feed.taken > UNTAKEN:
             self.feed.forget_measure()
+
+    def leave_drained(self) -> None:
+        feed = self.feed
+        if feed.draining and not feed.held and not feed.closed.is_set():
+            log.info("drained: leaving")
+            feed.close()
+            celery_state.should_stop = os.EX_OK  # type: ignore[assignment]

@@ -1,8 +1,8 @@
-"""What people and sweeps do to jobs: cancel, retry, re-run, change priority, expire, prune."""
+"""What people and sweeps do to jobs: cancel, retry, re-run, change priority, run now, expire."""
 
 import threading
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,8 +13,8 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from jobs import lifecycle
 from jobs.lifecycle import Verb
-from jobs.models import BatchItem, Chord, Event, Failure, Job, Status
-from tests.jobs.rows import claim, ended, enqueued, job_in, row, started, statuses, values
+from jobs.models import Event, Failure, Job, Status
+from tests.jobs.rows import claim, ended, enqueued, job_in, now, row, started, statuses, values
 
 pytestmark = pytest.mark.django_db
 
@@ -171,6 +171,32 @@ class TestPriority:
         )
 
 
+class TestRunNow:
+    def test_is_for_jobs_whose_time_has_not_come(self) -> None:
+        jobs = {status: job_in(status) for status in Status}
+        scheduled = jobs[Status.SCHEDULED]
+        due = row(scheduled).scheduled_at
+        assert lifecycle.run_now([*jobs.values(), uuid4()], actor="ann") == [scheduled]
+        assert statuses(scheduled) == [Status.PENDING]
+        assert row(scheduled).scheduled_at == now()
+        assert statuses(*jobs.values())[1:] == list(jobs)[1:]
+        ((job, kind, actor, _, before, after),) = events()
+        assert (job, kind, actor) == (scheduled, "run now", "ann")
+        assert [datetime.fromisoformat(times["scheduled_at"]) for times in (before, after)] == [due, now()]
+
+    def test_takes_its_place_after_those_that_are_due_already(self) -> None:
+        first, later = enqueued(), enqueued(delay=3600.0)
+        Job.objects.filter(id=first.id).update(scheduled_at=Now() - timedelta(seconds=1))
+        lifecycle.run_now([later.id], actor="ann")
+        assert [claimed.id for claimed in claim()] == [first.id, later.id]
+
+    def test_wakes_the_queues(self, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks) -> None:
+        scheduled = job_in(Status.SCHEDULED)
+        with django_capture_on_commit_callbacks() as wake_ups:
+            lifecycle.run_now([scheduled], actor="ann")
+        assert len(wake_ups) == 1
+
+
 class TestExpiry:
     def test_cancels_what_must_not_start_any_more(self) -> None:
         late, later, fresh, running = (enqueued(expires_in=60.0).id for _ in range(4))
@@ -186,87 +212,6 @@ class TestExpiry:
             enqueued(expires_in=60.0)
         Job.objects.update(expires_at=Now() - timedelta(seconds=1))
         assert [lifecycle.expire(2), lifecycle.expire(2), lifecycle.expire(2)] == [2, 1, 0]
-
-
-class TestPruning:
-    def aged(self, status: Status, **fields: Any) -> UUID:
-        """A job that ended an hour ago."""
-        job = job_in(status, **fields)
-        Job.objects.filter(id=job).update(finished_at=Now() - timedelta(hours=1))
-        return job
-
-    def test_deletes_what_ended_long_enough_ago_in_this_status(self) -> None:
-        old, fresh = self.aged(Status.COMPLETED), job_in(Status.COMPLETED)
-        others = [self.aged(Status.FAILED), self.aged(Status.CANCELLED), job_in(Status.PROCESSING)]
-        assert lifecycle.prune(Status.COMPLETED, 3599.0, 100) == 1
-        assert set(Job.objects.values_list("id", flat=True)) == {fresh, *others}
-        assert old not in others
-
-    def test_takes_failures_events_and_batch_items_along(self) -> None:
-        old, kept = self.aged(Status.FAILED), job_in(Status.FAILED)
-        for job in (old, kept):
-            Event.objects.create(job_id=job, kind="retried", actor="ann")
-            BatchItem.objects.create(job=job, key="1")
-        assert lifecycle.prune(Status.FAILED, 60.0, 100) == 1
-        left = Failure.objects.get().job_id, Event.objects.get().job_id, BatchItem.objects.get().job
-        assert left == (kept, kept, kept)
-
-    def test_is_for_one_type_or_for_all_but_some(self) -> None:
-        spell, other = self.aged(Status.COMPLETED, type="spell"), self.aged(Status.COMPLETED)
-        assert lifecycle.prune(Status.COMPLETED, 60.0, 100, but_types=["spell", "improvise"]) == 0
-        assert lifecycle.prune(Status.COMPLETED, 60.0, 100, but_types=["spell"]) == 1
-        assert list(Job.objects.values_list("id", flat=True)) == [spell]
-        assert lifecycle.prune(Status.COMPLETED, 60.0, 100, of_type="spell") == 1
-        assert other != spell
-
-    def test_takes_the_oldest_first_and_no_more_than_its_limit(self) -> None:
-        jobs = [self.aged(Status.COMPLETED) for _ in range(3)]
-        Job.objects.filter(id=jobs[1]).update(finished_at=Now() - timedelta(days=1))
-        assert lifecycle.prune(Status.COMPLETED, 60.0, 1) == 1
-        assert set(Job.objects.values_list("id", flat=True)) == {jobs[0], jobs[2]}
-
-    def test_keeps_the_members_of_a_chord_that_is_there(self) -> None:
-        group = uuid4()
-        member = self.aged(Status.COMPLETED, group=group)
-        Chord.objects.create(id=group, size=2, body=[])
-        assert lifecycle.prune(Status.COMPLETED, 60.0, 100) == 0
-        Chord.objects.all().delete()
-        assert lifecycle.prune(Status.COMPLETED, 60.0, 100) == 1
-        assert Job.objects.filter(id=member).count() == 0
-
-
-class TestPruningChords:
-    BODY = UUID("01a00000-0000-7000-8000-000000000009")
-
-    def chord(self, *, fired: bool, age: timedelta = timedelta(hours=2)) -> Chord:
-        at = Now() - age
-        return Chord.objects.create(
-            id=uuid4(), size=1, body=[{"id": str(self.BODY)}], created_at=at, fired_at=at if fired else None
-        )
-
-    def test_deletes_one_whose_body_has_ended(self) -> None:
-        self.chord(fired=True)
-        ended(started(id=self.BODY))
-        assert lifecycle.prune_chords(age=3600, open_age=86400) == 1
-
-    def test_keeps_one_whose_body_waits_or_runs_or_whose_member_does(self) -> None:
-        chord = self.chord(fired=True)
-        body = enqueued(id=self.BODY)
-        assert lifecycle.prune_chords(age=3600, open_age=3600) == 0
-        claimed = started(body)
-        assert lifecycle.prune_chords(age=3600, open_age=3600) == 0
-        ended(claimed)
-        enqueued(group=chord.id)
-        assert lifecycle.prune_chords(age=3600, open_age=3600) == 0
-
-    def test_keeps_a_young_one(self) -> None:
-        self.chord(fired=True, age=timedelta(minutes=1))
-        assert lifecycle.prune_chords(age=3600, open_age=86400) == 0
-
-    def test_keeps_one_that_a_person_may_still_complete_for_as_long_as_failed_jobs_stay(self) -> None:
-        self.chord(fired=False)
-        assert lifecycle.prune_chords(age=3600, open_age=86400) == 0
-        assert lifecycle.prune_chords(age=3600, open_age=3600) == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,10 +1,12 @@
+from datetime import timedelta
+
 import pytest
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from jobs import lifecycle
 from jobs.models import Event, Queue
 from jobs.processor import pause_queue
-from tests.jobs.rows import claim, enqueued, started, statuses
+from tests.jobs.rows import claim, enqueued, now, started, statuses
 
 pytestmark = pytest.mark.django_db
 
@@ -16,6 +18,58 @@ def test_a_paused_queue_says_who_paused_it_and_why() -> None:
     assert (queue.paused_by, queue.reason) == ("ann", "the upstream moves")
     event = Event.objects.get()
     assert (event.queue, event.kind, event.actor, event.reason) == ("default", "paused", "ann", "the upstream moves")
+
+
+def test_a_pause_may_have_an_end() -> None:
+    assert lifecycle.pause("default", actor="ann", until=now() + timedelta(hours=1))
+    assert lifecycle.pause("cpu", actor="ann", until=now())
+    assert Queue.objects.get(name="default").paused_until == now() + timedelta(hours=1)
+    assert Event.objects.get(queue="cpu").after == {"until": now().isoformat()}
+    assert lifecycle.resume_due() == 1
+    assert set(Queue.objects.filter(paused_at__isnull=False).values_list("name", flat=True)) == {"default"}
+    event = Event.objects.get(kind="resumed")
+    assert (event.queue, event.actor, event.reason) == ("cpu", "upkeep", "the pause is over")
+    assert lifecycle.resume_due() == 0
+
+
+def test_a_pause_without_an_end_is_for_a_person_to_end() -> None:
+    lifecycle.pause("default", actor="ann")
+    assert lifecycle.resume_due() == 0
+
+
+def test_a_queue_that_is_resumed_in_time_is_not_resumed_again() -> None:
+    lifecycle.pause("default", actor="ann", until=now())
+    lifecycle.resume("default", actor="bob")
+    assert Queue.objects.get(name="default").paused_until is None
+    assert lifecycle.resume_due() == 0
+
+
+def test_the_end_of_a_pause_wakes_the_queue(django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks) -> None:
+    lifecycle.pause("default", actor="ann", until=now())
+    with django_capture_on_commit_callbacks() as wake_ups:
+        lifecycle.resume_due()
+    assert len(wake_ups) == 1
+
+
+def test_a_limit_is_set_changed_and_lifted() -> None:
+    assert [lifecycle.set_limit("default", limit, actor="ann") for limit in (3, 3, 5, None)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert "default" not in lifecycle.limited_queues()
+    changes = Event.objects.order_by("id").values_list("queue", "kind", "before__max_running", "after__max_running")
+    assert list(changes) == [
+        ("default", "limit changed", None, 3),
+        ("default", "limit changed", 3, 5),
+        ("default", "limit changed", 5, None),
+    ]
+
+
+def test_a_queue_that_does_not_exist_gets_no_limit() -> None:
+    assert not lifecycle.set_limit("nowhere", 3, actor="ann")
+    assert not Event.objects.exists()
 
 
 def test_a_queue_is_paused_once() -> None:
