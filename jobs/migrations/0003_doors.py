@@ -38,9 +38,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='RolledUp',
             fields=[
-                ('period', models.PositiveIntegerField(choices=[(60, 'Minute'), (3600, 'Hour'), (86400, 'Day')], primary_key=True, serialize=False)),
+                ('id', models.PositiveSmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
                 ('until', models.DateTimeField()),
             ],
+            options={
+                'verbose_name_plural': 'rolled up',
+            },
         ),
         migrations.CreateModel(
             name='ScheduleOptions',
@@ -100,6 +103,14 @@ class Migration(migrations.Migration):
             name='job',
             field=models.UUIDField(blank=True, null=True),
         ),
+        migrations.AddIndex(
+            model_name='failure',
+            index=models.Index(fields=['failed_at'], name='failure_recent'),
+        ),
+        migrations.AddIndex(
+            model_name='failure',
+            index=models.Index(fields=['fingerprint', '-failed_at'], name='failure_of_kind'),
+        ),
         migrations.CreateModel(
             name='ErrorGroup',
             fields=[
@@ -123,7 +134,7 @@ class Migration(migrations.Migration):
             name='ErrorRollup',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('period', models.PositiveIntegerField(choices=[(60, 'Minute'), (3600, 'Hour'), (86400, 'Day')])),
+                ('period', models.PositiveIntegerField(choices=[(60, 'Minute'), (3600, 'Hour'), (86400, 'Day'), (2592000, 'Month')])),
                 ('at', models.DateTimeField()),
                 ('fingerprint', models.CharField(max_length=32)),
                 ('type', models.CharField(max_length=200)),
@@ -170,7 +181,7 @@ class Migration(migrations.Migration):
             name='Rollup',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('period', models.PositiveIntegerField(choices=[(60, 'Minute'), (3600, 'Hour'), (86400, 'Day')])),
+                ('period', models.PositiveIntegerField(choices=[(60, 'Minute'), (3600, 'Hour'), (86400, 'Day'), (2592000, 'Month')])),
                 ('at', models.DateTimeField()),
                 ('type', models.CharField(max_length=200)),
                 ('queue', models.CharField(max_length=100)),

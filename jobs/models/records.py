@@ -49,6 +49,10 @@ class Failure(models.Model):
     class Meta:
         ordering: ClassVar = ["job", "run"]
         constraints: ClassVar = [models.UniqueConstraint(name="failure_one_per_run", fields=["job", "run"])]
+        indexes: ClassVar = [
+            models.Index(fields=["failed_at"], name="failure_recent"),
+            models.Index(fields=["fingerprint", "-failed_at"], name="failure_of_kind"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.error}: {self.message}"

@@ -12,10 +12,14 @@ class Period(models.IntegerChoices):
     MINUTE = 60
     HOUR = 3600
     DAY = 86_400
+    MONTH = 30 * 86_400  # counted from 1970-01-01; kept for ever, for counters that only grow
 
 
 class Rollup(models.Model):
-    """How many jobs of a type and queue were enqueued, or ended so, within a period of UTC."""
+    """How many jobs of a type and queue were enqueued, or ended so, within a period of UTC.
+
+    A row without type and queue is about all of them.
+    """
 
     class Outcome(models.TextChoices):
         ENQUEUED = "enqueued"
@@ -68,24 +72,27 @@ class ErrorRollup(models.Model):
 
 
 class RolledUp(models.Model):
-    """Up to when periods of a length are rolled up. A row each, so that a quiet hour is known to be quiet."""
+    """Up to when jobs are rolled up: one row, locked by who does it. A quiet minute before then is known to be quiet."""
 
-    period = models.PositiveIntegerField(primary_key=True, choices=Period.choices)
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     until = models.DateTimeField()
 
+    class Meta:
+        verbose_name_plural = "rolled up"
+
     def __str__(self) -> str:
-        return f"{self.get_period_display()}s until {self.until:%Y-%m-%d %H:%M}"
+        return f"until {self.until:%Y-%m-%d %H:%M}"
 
 
 class ErrorGroup(models.Model):
-    """A kind of error of a type of job: what has one fingerprint. Resolved until it is seen again."""
+    """A kind of error: what has one fingerprint, whatever the type of job. Resolved until it is seen again."""
 
     fingerprint = models.CharField(max_length=32, primary_key=True)
-    type = models.CharField(max_length=200)
+    type = models.CharField(max_length=200)  # of the sample, as error and message
     error = models.CharField(max_length=255)
-    message = models.TextField(blank=True)  # of the sample
+    message = models.TextField(blank=True)
     sample = models.UUIDField()  # the job that had it last
-    count = models.PositiveBigIntegerField(default=0)  # ever
+    count = models.PositiveBigIntegerField(default=0)  # runs that ended so, ever
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
