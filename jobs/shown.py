@@ -21,3 +21,25 @@ def percent(job: Job) -> int:
     if job.status == Status.COMPLETED:
         return 100
     return max(0, min(100, int((job.progress or {}).get("percent") or 0)))
+
+
+def duration(seconds: float) -> str:
+    """`450 ms`, `12.3 s`, `4 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
+    if seconds < 1:
+        return f"{max(0, seconds) * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+
+
+def rough(seconds: float) -> str:
+    """`8 s`, `4 min`, `3 h`, `12 d`: how long ago, for people."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(max(0, seconds))} s"

@@ -1,6 +1,6 @@
-"""The addresses of the core: the API, the probes and the way to Flower."""
+"""The addresses of the core: the dashboard, the API, the probes and the way to Flower."""
 
-from django.urls import path
+from django.urls import include, path
 
 from jobs import probes, views
 from jobs.api import api
@@ -14,4 +14,5 @@ urlpatterns = [
     path("flower/<path:path>", views.flower),
     path("livez", probes.livez, name="livez"),
     path("readyz", probes.readyz, name="readyz"),
+    path("", include("jobs.dashboard.urls")),
 ]

@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs.models import Job, Status
+from jobs.shown import duration
 
 EMPTY = "—"
 
@@ -60,20 +61,6 @@ def run_time(job: Job) -> str:
         return EMPTY
     end = job.finished_at or (timezone.now() if job.status == Status.PROCESSING else None)
     return EMPTY if end is None else duration((end - job.started_at).total_seconds())
-
-
-def duration(seconds: float) -> str:
-    """`450 ms`, `12.3 s`, `4 min 5 s`, `2 h 10 min`, `3 d 4 h`."""
-    if seconds < 1:
-        return f"{max(0, seconds) * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
 
 
 def ago(moment: datetime) -> str:

@@ -32,3 +32,27 @@ def test_every_value_is_hidden_when_the_code_of_a_type_is_gone() -> None:
 )
 def test_progress_is_0_to_100(status: str, progress: dict[str, int | None] | None, percent: int) -> None:
     assert shown.percent(Job(status=status, progress=progress)) == percent
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-1, "0 ms"),
+        (0.0451, "45 ms"),
+        (59.94, "59.9 s"),
+        (60, "1 min 0 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h 0 min"),
+        (86399, "23 h 59 min"),
+        (200_000, "2 d 7 h"),
+    ],
+)
+def test_durations_have_two_figures_that_matter(seconds: float, text: str) -> None:
+    assert shown.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(-2, "0 s"), (8.9, "8 s"), (60, "1 min"), (7300, "2 h"), (90_000, "1 d"), (864_000, "10 d")]
+)
+def test_how_long_ago_has_one_unit(seconds: float, text: str) -> None:
+    assert shown.rough(seconds) == text

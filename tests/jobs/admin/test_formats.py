@@ -2,28 +2,10 @@
 
 from datetime import timedelta
 
-import pytest
 from django.utils import timezone
 
-from jobs.admin.formats import EMPTY, duration, json_block, run_time, text_block, words
+from jobs.admin.formats import EMPTY, json_block, run_time, text_block, words
 from jobs.models import Job
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (-1, "0 ms"),
-        (0.0451, "45 ms"),
-        (59.94, "59.9 s"),
-        (60, "1 min 0 s"),
-        (3599, "59 min 59 s"),
-        (3600, "1 h 0 min"),
-        (86399, "23 h 59 min"),
-        (200_000, "2 d 7 h"),
-    ],
-)
-def test_durations_have_two_figures_that_matter(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_run_time_is_that_of_the_latest_run() -> None:

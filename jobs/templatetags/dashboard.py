@@ -1,0 +1,111 @@
+"""How values look on the dashboard: states, numbers, times, icons."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from jobs import shown
+from jobs.metrics import Count
+
+register = template.Library()
+EMPTY = "—"
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """One of the drawings in `icons.svg`, in the colour of the text around it."""
+    return format_html(
+        '<svg class="icon" aria-hidden="true"><use href="{}#{}"></use></svg>', static("jobs/icons.svg"), name
+    )
+
+
+@register.simple_tag(takes_context=True)
+def nav_item(context: template.Context, page: str, words: str, *pages: str) -> SafeString:
+    """A link of the navigation, marked on its own pages."""
+    match = context["request"].resolver_match
+    here = match is not None and match.namespace == "dashboard" and match.url_name in (page, *pages)
+    current = SafeString(' aria-current="page"') if here else ""
+    address = reverse(f"dashboard:{page}")
+    return format_html('<a href="{}"{}>{} <span>{}</span></a>', address, current, icon(page), words)
+
+
+@register.filter
+def badge(state: str) -> SafeString:
+    """A state as a coloured label: of a job, or any other for which the stylesheet has a `badge-…`."""
+    return format_html('<span class="badge badge-{}">{}</span>', state.replace(" ", "-"), state)
+
+
+@register.filter
+def number(value: Count | float | None) -> str:
+    """`12,345`, or `≈ 12,345` for an estimate."""
+    if value is None:
+        return EMPTY
+    if isinstance(value, Count):
+        return f"≈ {value.number:,}" if value.approximate else f"{value.number:,}"
+    return f"{value:,}"
+
+
+@register.filter
+def percent(value: float | None) -> str:
+    """`98.25 %`, without zeros at its end."""
+    return EMPTY if value is None else f"{value:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    return EMPTY if seconds is None else shown.duration(seconds)
+
+
+@register.filter
+def milliseconds(value: float | None) -> str:
+    return EMPTY if value is None else shown.duration(value / 1000)
+
+
+@register.filter
+def moment(when: datetime | None) -> SafeString | str:
+    """To the second, in UTC."""
+    if when is None:
+        return EMPTY
+    return format_html('<time datetime="{}">{:%Y-%m-%d %H:%M:%S}</time>', when.isoformat(), timezone.localtime(when))
+
+
+@register.filter
+def relative(when: datetime | None) -> SafeString | str:
+    """`5 min ago`, `in 2 h`, kept up to date by the page; the exact time on hovering."""
+    if when is None:
+        return EMPTY
+    seconds = (timezone.now() - when).total_seconds()
+    words = f"{shown.rough(seconds)} ago" if seconds >= 0 else f"in {shown.rough(-seconds)}"
+    exact = f"{timezone.localtime(when):%Y-%m-%d %H:%M:%S %Z}"
+    return format_html('<time datetime="{}" title="{}" data-relative>{}</time>', when.isoformat(), exact, words)
+
+
+@register.filter
+def as_json(value: Any) -> str:
+    """For people to read."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+@register.simple_tag
+def sparkline(values: Sequence[float], words: str) -> SafeString:
+    """Bars, one a value, the highest as high as the line. `words` say what they are."""
+    top = max(values, default=0) or 1
+    bars = format_html_join(
+        "",
+        '<rect x="{}" y="{:.1f}" width="3" height="{:.1f}" rx="0.5"></rect>',
+        ((4 * place, 24 - max(1, 24 * value / top), max(1, 24 * value / top)) for place, value in enumerate(values)),
+    )
+    return format_html(
+        '<svg class="sparkline" viewBox="0 0 {} 24" role="img" aria-label="{}" preserveAspectRatio="none">{}</svg>',
+        4 * max(1, len(values)) - 1,
+        words,
+        bars,
+    )

@@ -1,0 +1,2 @@
+from tests.jobs.admin.conftest import as_staff as as_staff
+from tests.jobs.admin.conftest import operator as operator
