@@ -5,7 +5,7 @@ business; nothing else writes `Job.status`.
 """
 
 from jobs.models.access import ApiKey, IdempotencyKey
-from jobs.models.alerting import Alert, AlertRule
+from jobs.models.alerting import Alert, AlertRule, Notice
 from jobs.models.cluster import Leader, Limit, Queue, Worker
 from jobs.models.job import ACTIVE, TERMINAL, Job, JobQuerySet, Priority, Status
 from jobs.models.records import BatchItem, Chord, Event, Failure, LogLine
@@ -30,6 +30,7 @@ __all__ = [
     "Leader",
     "Limit",
     "LogLine",
+    "Notice",
     "Period",
     "Priority",
     "Queue",

@@ -48,9 +48,6 @@ class Alert(models.Model):
     started_at = models.DateTimeField(db_default=Now())
     seen_at = models.DateTimeField(db_default=Now())
     resolved_at = models.DateTimeField(null=True, blank=True)
-    told_at = models.DateTimeField(null=True, blank=True)  # that it began
-    told_resolved_at = models.DateTimeField(null=True, blank=True)
-    delivery_error = models.TextField(blank=True, default="", db_default="")  # why it could not be told, last
 
     class Meta:
         ordering: ClassVar = ["-id"]
@@ -62,3 +59,33 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return self.message
+
+
+class Notice(models.Model):
+    """That an alert began or ended, told through one channel: tried again until it is sent or given up."""
+
+    class About(models.TextChoices):
+        BEGAN = "began"
+        RESOLVED = "resolved"
+
+    alert = models.ForeignKey(Alert, models.CASCADE, related_name="notices")
+    about = models.CharField(max_length=10, choices=About.choices)
+    channel = models.CharField(max_length=520)  # "mailto:ops@example.com" or the webhook's address
+    tries = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(db_default=Now(), null=True)  # null: sent or given up
+    sent_at = models.DateTimeField(null=True, blank=True)
+    error = models.TextField(blank=True, default="", db_default="")  # of the last try
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(name="notice_once", fields=["alert", "about", "channel"]),
+        ]
+        indexes: ClassVar = [
+            models.Index(
+                fields=["next_try_at"], name="notice_to_send", condition=models.Q(next_try_at__isnull=False)
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.about}: {self.alert}"

@@ -143,6 +143,11 @@ class Job(models.Model):
             models.Index(
                 fields=["group"], name="job_group_active", condition=Q(group__isnull=False, status__in=ACTIVE)
             ),
+            models.Index(
+                fields=["schedule"],
+                name="job_schedule_active",
+                condition=Q(schedule__isnull=False, status__in=ACTIVE),
+            ),
             models.Index(fields=["parent"], name="job_parent", condition=Q(parent__isnull=False)),
             models.Index(fields=["status", "finished_at"], name="job_ended", condition=Q(status__in=TERMINAL)),
             models.Index(fields=["type", "finished_at"], name="job_ended_by_type", condition=Q(status__in=TERMINAL)),

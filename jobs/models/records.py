@@ -106,6 +106,9 @@ class Event(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["schedule", "id"], name="event_of_schedule", condition=~models.Q(schedule="")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} by {self.actor}"

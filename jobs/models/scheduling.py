@@ -42,7 +42,7 @@ class ScheduleRun(models.Model):
         ENQUEUED = "enqueued"
         SKIPPED = "skipped"  # an earlier job was active
         BUFFERED = "buffered"  # waits for the end of an earlier job
-        MISSED = "missed"  # no beat ran then
+        MISSED = "missed"  # no beat ran then, or it came too late to start
         FAILED = "failed"  # could not be enqueued
 
     schedule = models.CharField(max_length=200)
@@ -54,7 +54,12 @@ class ScheduleRun(models.Model):
 
     class Meta:
         ordering: ClassVar = ["-due_at"]
-        constraints: ClassVar = [models.UniqueConstraint(name="schedule_run_once", fields=["schedule", "due_at"])]
+        constraints: ClassVar = [
+            models.UniqueConstraint(name="schedule_run_once", fields=["schedule", "due_at"]),
+            models.UniqueConstraint(
+                name="schedule_buffers_one", fields=["schedule"], condition=models.Q(outcome="buffered")
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.schedule} at {self.due_at:%Y-%m-%d %H:%M:%S}"
