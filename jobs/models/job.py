@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -150,7 +151,18 @@ class Job(models.Model):
             ),
             models.Index(fields=["parent"], name="job_parent", condition=Q(parent__isnull=False)),
             models.Index(fields=["status", "finished_at"], name="job_ended", condition=Q(status__in=TERMINAL)),
-            models.Index(fields=["type", "finished_at"], name="job_ended_by_type", condition=Q(status__in=TERMINAL)),
+            models.Index(
+                fields=["type", "status", "finished_at"], name="job_ended_by_type", condition=Q(status__in=TERMINAL)
+            ),
+            models.Index(fields=["created_at", "id"], name="job_created"),
+            models.Index(fields=["unique_key"], name="job_keyed", condition=Q(unique_key__isnull=False)),
+            models.Index(fields=["schedule"], name="job_of_schedule", condition=Q(schedule__isnull=False)),
+            GinIndex(
+                OpClass(F("payload"), name="jsonb_path_ops"),
+                F("tags"),
+                name="job_searched",
+                condition=Q(status__in=TERMINAL),
+            ),
         ]
 
     def __str__(self) -> str:
