@@ -52,6 +52,21 @@ class InvalidResult(JobError):
     """The result cannot be stored as JSON."""
 
 
+class UnknownSchedule(JobError):
+    """No schedule has this name."""
+
+
+class InvalidSchedule(JobError, ValueError):
+    """The schedule cannot be made so.
+
+    `errors` is a list of `{"loc": [...], "msg": "..."}`, one for each wrong field of `scheduling.ScheduleFields`.
+    """
+
+    def __init__(self, errors: list[dict[str, object]]) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in errors))  # type: ignore[call-overload]
+        self.errors = errors
+
+
 class Discard(JobError):
     """The job can never succeed: no further attempt is made."""
 

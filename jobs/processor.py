@@ -30,9 +30,10 @@ from jobs.errors import (
 from jobs.lifecycle import Enqueued, NewJob
 from jobs.limits import Upstream
 from jobs.payload import Backoff, Payload, Secret
-from jobs.schedules import Schedule
+from jobs.schedules import CRON_EXPRESSIONS, Schedule
 
 __all__ = [
+    "CRON_EXPRESSIONS",
     "Backoff",
     "Cancelled",
     "Discard",

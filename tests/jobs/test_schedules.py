@@ -14,7 +14,7 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from jobs.duetimes import rule_of
-from jobs.models import ScheduleRun
+from jobs.models import Job, ScheduleRun
 from jobs.processor import JobContext, Payload, processor
 from jobs.schedules import Schedule, declared, prune_runs, sync
 
@@ -43,6 +43,9 @@ class TestSchedule:
             ({"cron": "@daily"}, "schedule 'bells': a cron has five fields, not 1"),
             ({"cron": "0 0 1-5-7 * *"}, "schedule 'bells': bad cron '0 0 1-5-7 * *': "),
             ({"timezone": "Mars/Olympus"}, "schedule 'bells': no time zone 'Mars/Olympus'"),
+            ({"overlap": "stack"}, "schedule 'bells': overlap 'stack' is not one of allow, skip, buffer-one"),
+            ({"missed_runs": "some"}, "schedule 'bells': missed_runs 'some' is not one of skip, one, all"),
+            ({"cron": "0,0" + 130 * ",0" + " * * * *"}, "schedule 'bells': bad cron "),
             ({"priority": 11}, "schedule 'bells': priority 11 is not between 1 and 10"),
             ({"payload": {"at": object()}}, "schedule 'bells': the payload is not JSON: "),
             ({"payload": {"at": float("nan")}}, "schedule 'bells': "),
@@ -65,6 +68,8 @@ class TestSync:
         description="At night.",
         payload={"strokes": 2},
         priority=3,
+        overlap="skip",
+        missed_runs="all",
     )
 
     def test_makes_a_row(self) -> None:
@@ -72,6 +77,7 @@ class TestSync:
         task = PeriodicTask.objects.get()
         assert (task.name, task.task, task.description, task.priority) == ("bells", "declared_toll", "At night.", 3)
         assert (task.enabled, task.kwargs, str(task.crontab.timezone)) == (True, '{"strokes": 2}', "Europe/London")
+        assert (task.options.overlap, task.options.missed_runs) == ("skip", "all")
         assert str(rule_of(task).times.zone) == "Europe/London"  # type: ignore[attr-defined]
 
     def test_leaves_a_row_as_people_left_it(self) -> None:
@@ -96,14 +102,21 @@ class TestSync:
 @pytest.mark.django_db
 def test_old_runs_go_but_the_latest_of_each_schedule() -> None:
     now = timezone.now()
-    for name, days in [("bells", 9), ("bells", 8), ("bells", 1), ("bells", 0), ("yearly", 300), ("yearly", 200)]:
+    sync([Schedule(name, "declared_toll", "0 2 * * *") for name in ("bells", "yearly")])
+    runs = {"bells": [9, 8, 1, 0], "yearly": [300, 200], "deleted": [300, 1]}
+    for name, days in [(name, days) for name, all_days in runs.items() for days in all_days]:
         ScheduleRun.objects.create(
             schedule=name, due_at=now - timedelta(days=days), created_at=now - timedelta(days=days), job=uuid4()
         )
     week = 7 * 24 * 3600
-    assert [prune_runs(week, limit=2), prune_runs(week, limit=2), prune_runs(week, limit=2)] == [2, 1, 0]
-    left = ScheduleRun.objects.order_by("-due_at").values_list("schedule", "due_at")
-    assert [(name, (now - at).days) for name, at in left] == [("bells", 0), ("bells", 1), ("yearly", 200)]
+    assert [prune_runs(week, limit=2), prune_runs(week, limit=2), prune_runs(week, limit=2)] == [2, 2, 0]
+    left = ScheduleRun.objects.order_by("-due_at", "schedule").values_list("schedule", "due_at")
+    assert [(name, (now - at).days) for name, at in left] == [
+        ("bells", 0),
+        ("bells", 1),
+        ("deleted", 1),
+        ("yearly", 200),
+    ]
 
 
 Room = Callable[[str], None]
@@ -138,6 +151,13 @@ class TestCommand:
         assert "bells: created" in self.run()
         assert "bells: exists, left as it is" in self.run()
         assert PeriodicTask.objects.get(name="bells").task == "declared-toll"
+
+    def test_runs_once_at_once_what_asks_for_it(self, room: Room) -> None:
+        room('Schedule("bells", "declared_toll", "0 2 * * *", payload={"strokes": 2}, run_on_init=True)')
+        self.run()
+        self.run()
+        job = Job.objects.get()
+        assert (job.type, job.schedule, job.payload) == ("declared_toll", "bells", {"strokes": 2})
 
     def test_finds_what_the_rooms_declare(self) -> None:
         assert "cache-warmup" in {schedule.name for schedule in declared()}

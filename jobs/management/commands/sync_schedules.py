@@ -3,8 +3,9 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
-from jobs import schedules
+from jobs import schedules, scheduling
 from jobs.errors import InvalidPayload, UnknownProcessor
 from jobs.processor import get_processor
 
@@ -22,8 +23,13 @@ class Command(BaseCommand):
                 check_type(schedule)
         except ValueError as error:
             raise CommandError(str(error)) from None
-        for name, created in schedules.sync(declared.values()).items():
-            self.stdout.write(f"{name}: {'created' if created else 'exists, left as it is'}")
+        with transaction.atomic():
+            created = schedules.sync(declared.values())
+            for name, is_new in created.items():
+                if is_new and declared[name].run_on_init:
+                    scheduling.run(name, actor="sync_schedules")
+        for name, is_new in created.items():
+            self.stdout.write(f"{name}: {'created' if is_new else 'exists, left as it is'}")
 
 
 def check_type(schedule: schedules.Schedule) -> None:

@@ -1,0 +1,34 @@
+"""What operators do with schedules, and what they see of them: from the dashboard, the API and the admin.
+
+Each verb leaves an Event. When a schedule is due is `jobs.duetimes`' business, to enqueue then `jobs.scheduler`'s;
+what rooms declare is `jobs.schedules`'.
+"""
+
+from jobs.schedules import CRON_EXPRESSIONS, MissedRuns, Overlap
+from jobs.scheduling.crons import Validation, next_runs, validate, words
+from jobs.scheduling.fields import ScheduleFields
+from jobs.scheduling.states import Overdue, Run, ScheduleState, overdue, state, states
+from jobs.scheduling.verbs import create, delete, run, start, stop, update
+
+__all__ = [
+    "CRON_EXPRESSIONS",
+    "MissedRuns",
+    "Overdue",
+    "Overlap",
+    "Run",
+    "ScheduleFields",
+    "ScheduleState",
+    "Validation",
+    "create",
+    "delete",
+    "next_runs",
+    "overdue",
+    "run",
+    "start",
+    "state",
+    "states",
+    "stop",
+    "update",
+    "validate",
+    "words",
+]
