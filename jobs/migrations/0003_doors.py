@@ -299,4 +299,20 @@ class Migration(migrations.Migration):
             model_name='job',
             index=django.contrib.postgres.indexes.GinIndex(django.contrib.postgres.indexes.OpClass(models.F('payload'), name='jsonb_path_ops'), models.F('tags'), condition=models.Q(('status__in', ('completed', 'failed', 'cancelled'))), name='job_searched'),
         ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(condition=models.Q(('queue', ''), _negated=True), fields=['queue', 'id'], name='event_of_queue'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(fields=['subject'], name='event_of_subject', opclasses=['varchar_pattern_ops']),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(fields=['actor', 'id'], name='event_by_actor'),
+        ),
+        migrations.AddIndex(
+            model_name='event',
+            index=models.Index(fields=['kind', 'id'], name='event_of_kind'),
+        ),
     ]

@@ -108,6 +108,10 @@ class Event(models.Model):
         ordering: ClassVar = ["-id"]
         indexes: ClassVar = [
             models.Index(fields=["schedule", "id"], name="event_of_schedule", condition=~models.Q(schedule="")),
+            models.Index(fields=["queue", "id"], name="event_of_queue", condition=~models.Q(queue="")),
+            models.Index(fields=["subject"], name="event_of_subject", opclasses=["varchar_pattern_ops"]),
+            models.Index(fields=["actor", "id"], name="event_by_actor"),
+            models.Index(fields=["kind", "id"], name="event_of_kind"),
         ]
 
     def __str__(self) -> str:
