@@ -7,7 +7,7 @@ two leaders by accident do no harm. What a job *becomes* is lifecycle's business
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 
@@ -28,7 +28,9 @@ LEASE = settings.JOBS_LEASE
 TERM = LEASE / 3  # seconds a leader is believed
 INTERVAL = min(2.0, TERM / 4)  # seconds between two rounds
 PRUNE_INTERVAL = 3600.0
+PRUNE_TIME = TERM / 4  # seconds that a round prunes at most: the lead, and rescue with it, must go on
 PRUNE_CHUNK = 1000
+PRUNE_PAUSE = 0.05  # seconds after each chunk, for the others
 GONE_AFTER = 24 * 3600  # seconds without a heartbeat after which a worker's row goes
 
 
@@ -40,6 +42,7 @@ class Upkeep(threading.Thread):
         self.holder = holder
         self.ended = threading.Event()
         self.next_prune = 0.0
+        self.pruning: Iterator[int] = iter(())  # what is left of it
 
     def run(self) -> None:
         connected = False
@@ -75,7 +78,18 @@ class Upkeep(threading.Thread):
         lifecycle.resume_due()
         if now >= self.next_prune:
             self.next_prune = now + PRUNE_INTERVAL
-            _told("pruned", prune())
+            self.pruning = pruning()
+        _told("pruned", self.prune())
+
+    def prune(self) -> int:
+        """Go on with pruning where the round before left off."""
+        total, end = 0, time.monotonic() + PRUNE_TIME
+        for count in self.pruning:
+            total += count
+            time.sleep(PRUNE_PAUSE)
+            if time.monotonic() > end:
+                break
+        return total
 
 
 def repeat(sweep: Callable[[int], int], limit: int = 500) -> int:
@@ -94,30 +108,30 @@ def _told(what: str, count: int) -> None:
         log.info("%s %d jobs", what, count)
 
 
-def prune() -> int:
-    """Delete jobs that ended longer ago than they are kept: by type where it says so, else by the settings."""
+def pruning() -> Iterator[int]:
+    """Delete jobs that ended longer ago than they are kept: by type where it says so, else by the settings.
+
+    Chunk after chunk: how many jobs each was.
+    """
     own = {name: task.retention for name, task in processors().items() if task.retention}
-    total = 0
     for status in (Status.COMPLETED, Status.CANCELLED, Status.FAILED):
         general = settings.JOBS_RETENTION[status.value]
-        total += _all(lambda: lifecycle.prune(status, general, PRUNE_CHUNK, but_types=own))  # noqa: B023 (called at once)
+        yield from _chunks(partial(lifecycle.prune, status, general, PRUNE_CHUNK, but_types=own))
         for name, retention in own.items():
             age = retention.get(status.value, general)
-            total += _all(lambda: lifecycle.prune(status, age, PRUNE_CHUNK, of_type=name))  # noqa: B023
+            yield from _chunks(partial(lifecycle.prune, status, age, PRUNE_CHUNK, of_type=name))
     longest = max(settings.JOBS_RETENTION.values())
-    lifecycle.prune_chords(age=3600, open_age=longest)
-    _all(lambda: schedules.prune_runs(longest, PRUNE_CHUNK))
     Worker.objects.filter(heartbeat_at__lt=Now() - timedelta(seconds=GONE_AFTER)).delete()
     # Another system may send any number of them, and no job takes them along.
     refused = Event.objects.filter(kind="message-refused", at__lt=Now() - timedelta(seconds=longest))
-    _all(lambda: refused.filter(pk__in=refused.values("pk")[:PRUNE_CHUNK]).delete()[0])
-    return total
+    for sweep in (
+        partial(lifecycle.prune_chords, age=3600, open_age=longest, limit=PRUNE_CHUNK),
+        partial(schedules.prune_runs, longest, PRUNE_CHUNK),
+        lambda: refused.filter(pk__in=refused.values("pk")[:PRUNE_CHUNK]).delete()[0],
+    ):
+        yield from (0 for _ in _chunks(sweep))
 
 
-def _all(chunk: Callable[[], int]) -> int:
-    """Chunk after chunk, with a pause for the others."""
-    total = 0
-    while count := chunk():
-        total += count
-        time.sleep(0.05)
-    return total
+def _chunks(sweep: Callable[[], int]) -> Iterator[int]:
+    while count := sweep():
+        yield count

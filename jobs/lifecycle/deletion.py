@@ -31,11 +31,12 @@ WITH old AS (
 """
 # Members stay until the body, which reads their results, has ended too.
 _PRUNE_CHORDS = """
-DELETE FROM jobs_chord c WHERE created_at < now() - %(age)s * interval '1 second'
+DELETE FROM jobs_chord WHERE id = ANY(ARRAY(SELECT id FROM jobs_chord c
+WHERE created_at < now() - %(age)s * interval '1 second'
 AND NOT EXISTS (SELECT 1 FROM jobs_job j WHERE j."group" = c.id AND j.status IN ('scheduled', 'pending', 'processing'))
 AND NOT EXISTS (SELECT 1 FROM jobs_job j, jsonb_array_elements(c.body) AS step
                 WHERE j.id = (step ->> 'id')::uuid AND j.status IN ('scheduled', 'pending', 'processing'))
-AND (fired_at IS NOT NULL OR created_at < now() - %(open_age)s * interval '1 second')
+AND (fired_at IS NOT NULL OR created_at < now() - %(open_age)s * interval '1 second') LIMIT %(limit)s))
 RETURNING 1
 """
 
@@ -49,12 +50,12 @@ def prune(
     return len(fetch(_PRUNE.format(status=Status(status).value, types=types, with_all=_WITH_ALL), parameters))
 
 
-def prune_chords(age: float, open_age: float) -> int:
-    """Delete chords whose body has ended, and those that nobody completed in `open_age` seconds.
+def prune_chords(age: float, open_age: float, limit: int = 1000) -> int:
+    """Delete up to `limit` chords whose body has ended, or that nobody completed in `open_age` seconds.
 
     Their members may then be pruned.
     """
-    return len(fetch(_PRUNE_CHORDS, {"age": age, "open_age": open_age}))
+    return len(fetch(_PRUNE_CHORDS, {"age": age, "open_age": open_age, "limit": limit}))
 
 
 class Removed(NamedTuple):

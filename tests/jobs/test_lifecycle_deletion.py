@@ -81,6 +81,11 @@ class TestPruningChords:
         ended(started(id=self.BODY))
         assert lifecycle.prune_chords(age=3600, open_age=86400) == 1
 
+    def test_deletes_no_more_than_its_limit(self) -> None:
+        for _ in range(3):
+            self.chord(fired=True)
+        assert [lifecycle.prune_chords(3600, 86400, limit=2) for _ in range(3)] == [2, 1, 0]
+
     def test_keeps_one_whose_body_waits_or_runs_or_whose_member_does(self) -> None:
         chord = self.chord(fired=True)
         body = enqueued(id=self.BODY)

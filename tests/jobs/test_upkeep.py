@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 from jobs import leadership, upkeep
 from jobs.lifecycle import Verb
 from jobs.models import Chord, Job, Leader, Status, Worker
-from jobs.upkeep import DUTY, GONE_AFTER, TERM, Upkeep, prune, repeat
+from jobs.upkeep import DUTY, GONE_AFTER, TERM, Upkeep, pruning, repeat
 from tests.jobs.jobtypes import forget_soon
 from tests.jobs.rows import ended, enqueued, job_in, row, started, statuses
 
@@ -19,6 +19,11 @@ def ended_ago(seconds: float, status: Status = Status.COMPLETED, **fields: Any) 
     job = job_in(status, **fields)
     Job.objects.filter(id=job).update(finished_at=Now() - timedelta(seconds=seconds))
     return job
+
+
+def prune() -> int:
+    """All of it; how many jobs."""
+    return sum(pruning())
 
 
 def left() -> set[Any]:
@@ -138,6 +143,19 @@ class TestARound:
         sweeper.next_prune = time.monotonic() - 1
         sweeper.round()
         assert left() == set()
+
+    def test_prunes_for_a_while_only_and_goes_on_the_next_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(upkeep, "PRUNE_CHUNK", 2)
+        monkeypatch.setattr(upkeep, "PRUNE_TIME", 0)
+        for _ in range(5):
+            ended_ago(10_000_000)
+        sweeper = Upkeep("me")
+        self.lead_for(0)
+        counts = []
+        for _ in range(4):
+            sweeper.round()
+            counts.append(len(left()))
+        assert counts == [3, 1, 0, 0]
 
     def test_done_by_two_leaders_by_accident_does_no_harm(self) -> None:
         job = self.lost()
