@@ -106,7 +106,8 @@ def enqueue(jobs: Sequence[NewJob]) -> list[Enqueued]:
 
     A job whose id exists, or whose unique key is active, is not inserted: its `Enqueued` names the existing one.
     """
-    inserted = insert(jobs, _ENQUEUE)
+    # In the order of their keys: two callers with the same ones would else wait for each other's.
+    inserted = insert(sorted(jobs, key=lambda job: (job.type, job.unique_key or "")), _ENQUEUE)
     return [Enqueued(job.id, inserted[job.id], True) if job.id in inserted else _existing(job) for job in jobs]
 
 

@@ -138,7 +138,8 @@ _FIRE_CHORDS = "UPDATE jobs_chord SET fired_at = now() WHERE id = ANY(%(ids)s::u
 def _close_chords(members: list[tuple[dict[str, Any], Ended]]) -> None:
     """Start the body of each chord whose members are all completed; fail that of one with a member that is not."""
     chords = {chord["id"]: {"id": chord["id"], "size": chord["size"], "body": chord["body"]} for chord, _ in members}
-    fetch(_CREATE_CHORDS, {"rows": json.dumps(list(chords.values()))})
+    # In order: two transactions that make the same chords wait for each other's.
+    fetch(_CREATE_CHORDS, {"rows": json.dumps([chords[chord] for chord in sorted(chords)])})
     locked = fetch(_LOCK_CHORDS, {"ids": [UUID(chord) for chord in chords]})
     open_chords = {chord: json.loads(body) for chord, _, body in locked}
     broken: dict[UUID, Ended] = {}

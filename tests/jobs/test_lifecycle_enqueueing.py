@@ -9,6 +9,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks
 from jobs import broker, lifecycle
 from jobs.lifecycle import Enqueued, NewJob, Verb
 from jobs.models import Job, Status
+from jobs.sessions import fetch
 from tests.jobs.rows import ended, enqueued, new, now, row, started
 
 pytestmark = pytest.mark.django_db
@@ -190,3 +191,20 @@ def test_a_job_given_as_data_makes_no_assumption_about_its_type() -> None:
 def test_new_jobs_have_ids_in_the_order_of_time() -> None:
     jobs: list[NewJob] = [new() for _ in range(100)]
     assert sorted(jobs, key=lambda job: job.id) == jobs
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_callers_with_the_same_keys_do_not_block_each_other() -> None:
+    def ask() -> None:
+        lifecycle.enqueue([new(unique_key="b"), new(unique_key="a")])
+        connection.close()
+
+    other = threading.Thread(target=ask)
+    with transaction.atomic():
+        enqueued(unique_key="a")
+        other.start()
+        other.join(0.5)  # it waits for the first key by now
+        fetch("SELECT set_config('lock_timeout', '1000', true)", {})
+        enqueued(unique_key="b")
+    other.join()
+    assert Job.objects.count() == 2

@@ -1,14 +1,17 @@
 """What follows an end, on steps as they lie in a row. How canvas becomes steps is tested with `jobs.canvas`."""
 
 import json
+import threading
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection, transaction
 
 from jobs import lifecycle
 from jobs.lifecycle import Outcome, Verb
 from jobs.models import Chord, Failure, Job, Status
+from jobs.sessions import fetch
 from tests.jobs.rows import claim, ended, enqueued, new, now, row, started, statuses
 
 pytestmark = pytest.mark.django_db
@@ -28,6 +31,11 @@ def completed(result: Any, **canvas: Any) -> UUID:
     claimed = started(canvas=canvas)
     assert ended(claimed, Verb.COMPLETE, result=json.dumps(result)) == Status.COMPLETED
     return claimed.id
+
+
+def in_chord(group: UUID) -> dict[str, Any]:
+    """The canvas of a chord's only member."""
+    return {"chord": {"id": str(group), "index": 0, "size": 1, "body": []}}
 
 
 class TestANextStep:
@@ -161,3 +169,23 @@ class TestAChord:
         members = self.members(2, bodies)
         lifecycle.finish([Outcome(*started(job).key, Verb.COMPLETE) for job in members])
         assert {job.id for job in claim()} == {UUID(body["id"]) for body in bodies}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_transactions_that_make_the_same_chords_do_not_block_each_other() -> None:
+    groups = sorted(uuid4() for _ in range(2))
+    members = [started(group=group, canvas=in_chord(group)) for group in reversed(groups)]
+
+    def report() -> None:
+        lifecycle.finish([Outcome(*member.key, Verb.COMPLETE, result="1") for member in members])
+        connection.close()
+
+    worker = threading.Thread(target=report)
+    with transaction.atomic():
+        Chord.objects.create(id=groups[0], size=1, body=[])
+        worker.start()
+        worker.join(0.5)  # it waits for the first chord by now
+        fetch("SELECT set_config('lock_timeout', '1000', true)", {})
+        Chord.objects.create(id=groups[1], size=1, body=[])
+    worker.join()
+    assert Chord.objects.filter(fired_at__isnull=False).count() == 2
