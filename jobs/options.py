@@ -73,10 +73,11 @@ def job_id(value: Any, name: str = "task_id") -> UUID:
 
 
 def _number(name: str, value: Any, low: float, high: float = math.inf) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not low <= value <= high or not math.isfinite(value):
-        raise InvalidOption(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}", field=name)
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        with suppress(OverflowError):  # a whole number that is too large for a float
+            if math.isfinite(number := float(value)):
+                return number
+    raise InvalidOption(f"{name}: expected a number from {low:g} to {high:g}, got {value!r}", field=name)
 
 
 def _timeout(name: str, value: Any) -> float:
@@ -117,7 +118,7 @@ def _eta(job: NewJob, name: str, value: Any) -> None:
 
 def _expires(job: NewJob, name: str, value: Any) -> None:
     if isinstance(value, int | float | timedelta):
-        left = _number(name, seconds(value), -math.inf, LONGEST)
+        left = _number(name, seconds(value) if isinstance(value, timedelta) else value, -math.inf, LONGEST)
         job.expires_in = left
     else:
         job.expires_at = _moment(name, value)

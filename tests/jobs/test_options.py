@@ -199,6 +199,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"countdown": float("nan")}, "countdown"),
     ({"countdown": float("inf")}, "countdown"),
     ({"countdown": 1e12}, "countdown"),
+    ({"countdown": -(10**400)}, "countdown"),
+    ({"expires": -(10**400)}, "expires"),
     ({"delay": True}, "delay"),
     ({"delay": timedelta(days=10_000)}, "delay"),
     ({"eta": "tomorrow"}, "eta"),
