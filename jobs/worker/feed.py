@@ -16,8 +16,7 @@ from celery import Celery
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 
-from jobs import broker, execution, lifecycle
-from jobs.calling import get_processor
+from jobs import broker, lifecycle
 from jobs.context import stop_requests
 from jobs.errors import Cancelled, JobError, JobTimeout
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
@@ -35,6 +34,7 @@ MOST = 500  # jobs held ready, however short they are
 UNTAKEN = 1.0  # seconds after which a buffer that nobody takes from goes back
 BATCH = 1000  # outcomes in one statement
 GATHER = 100  # outcomes worth a commit while there is more to run
+LOCKED = 0.1  # seconds until the next look when a job is due that somebody else has locked
 
 
 class Feed:
@@ -110,12 +110,9 @@ class Feed:
 
     def time_out(self, held: Held) -> None:
         """End a run that has had its time: its row now, its body as soon as the pool can."""
-        task = get_processor(held.job.type)
         error = JobTimeout(f"it ran longer than its timeout of {held.job.timeout:g} s")
         if self.stop_run(held.job.key, error) == "told to stop" or held.stop is not None:
-            outcome = execution.of_error(task, held.job, error, "", None)
-            outcome.seconds = held.job.timeout
-            self.report(outcome)
+            self.report(self.slots.late(held, error))
 
     def drain(self) -> None:
         """No more claims; what has not started goes back, what runs may take its time."""
@@ -216,12 +213,13 @@ class Feed:
     def _look_around(self, now: float) -> None:
         """Once in a while, and when the next scheduled job is due."""
         due = lifecycle.seconds_to_next()
-        while due is not None and due <= 0:
-            lifecycle.promote()
+        while due is not None and due <= 0 and lifecycle.promote():
             due = lifecycle.seconds_to_next()
         self.limited = lifecycle.limited_queues()
         interval: float = settings.JOBS_POLL_INTERVAL
-        self.next_look = now + (interval if due is None else min(interval, due + 0.002))
+        if due is not None:
+            interval = min(interval, LOCKED if due <= 0 else due + 0.002)
+        self.next_look = now + interval
         self.look = True
 
     def _room(self) -> int:

@@ -15,8 +15,10 @@ from celery import current_app
 from celery.worker.state import task_ready
 
 from jobs import execution
+from jobs.calling import get_processor
 from jobs.context import stop_requests
-from jobs.errors import Cancelled
+from jobs.encoding import storable
+from jobs.errors import Cancelled, JobError
 from jobs.lifecycle import Error, Outcome, Verb
 from jobs.worker.held import Held, Key
 from jobs.worker.request import accept, build, for_tracer
@@ -61,6 +63,12 @@ class Slots:
         """End a running job, as far as this pool can."""
         raise NotImplementedError
 
+    def late(self, held: "Held", error: JobError) -> Outcome:
+        """The outcome of a run that has had its time."""
+        outcome = execution.of_error(get_processor(held.job.type), held.job, error, "", None)
+        outcome.seconds = held.job.timeout
+        return outcome
+
     def zombies(self) -> list[UUID]:
         """Jobs whose body still runs though their run has been reported or lost: not to be claimed here."""
         return []
@@ -100,7 +108,7 @@ class Slots:
         """The outcome of a run that our own code failed to run."""
         log.error("could not run job %s", held.job.id, exc_info=error)
         trace = "".join(traceback.format_exception(error))
-        told = Error(type(error).__name__, str(error), trace, "retryable")
+        told = Error(type(error).__name__, storable(str(error)), storable(trace), "retryable")
         return Outcome(*held.job.key, Verb.RETRY, delay=5.0, error=told)
 
 
@@ -124,7 +132,8 @@ class ThreadSlots(Slots):
     def stuck(self) -> int:
         with self.lock:
             patience = time.monotonic() - TERM_GRACE
-            return sum(held.overdue and held.stopped < patience for held in self.running.values())
+            told = [held for held in self.running.values() if held.stop is not None and held.stopped < patience]
+            return sum(held.overdue for held in told)
 
     def fill(self) -> None:
         self._start(int(len(self.feed.buffer) * self.feed.cost / QUICK) + 1)

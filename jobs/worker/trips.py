@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Collection
+from itertools import islice, takewhile
 from typing import Any
 
 from billiard.common import TERM_SIGNAL
@@ -17,7 +18,7 @@ from billiard.exceptions import Terminated
 
 from jobs import execution
 from jobs.calling import get_processor
-from jobs.errors import Cancelled, JobTimeout
+from jobs.errors import Cancelled, JobError, JobTimeout
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
 from jobs.worker.held import Held
 from jobs.worker.request import accept, for_tracer
@@ -46,18 +47,20 @@ class ProcessSlots(Slots):
             with self.lock:
                 if len(self.trips) >= self.size:
                     return
-                with self.feed.lock:
-                    first = self.feed.buffer[0] if self.feed.buffer else None
-                many = first is not None and self._short(first) and len(self.feed.buffer) > self.size
-                taken = self.feed.take(CHUNK if many else 1)
+                taken = self.feed.take(self._together())
                 if not taken:
                     return
                 trip = Trip(self, taken)
                 self.trips.add(trip)
             trip.go()
 
-    def _short(self, held: "Held") -> bool:
-        return self.feed.cost < SHORT and not held.job.losses
+    def _together(self) -> int:
+        """How many of the next jobs go in one trip: one that has lost a worker before goes alone."""
+        with self.feed.lock:
+            following = list(islice(self.feed.buffer, CHUNK))
+            many = self.feed.cost < SHORT and len(self.feed.buffer) > self.size
+        unharmed = takewhile(lambda held: not held.job.losses, following)
+        return max(1, len(list(unharmed))) if many else 1
 
     def back(self, trip: "Trip") -> None:
         with self.lock:
@@ -76,6 +79,13 @@ class ProcessSlots(Slots):
             late = [held for held in trip.all if held.stop and time.monotonic() - held.stopped > TERM_GRACE]
             if late and trip.pid is not None:
                 _kill(trip.pid)
+
+    def late(self, held: "Held", error: JobError) -> Outcome:
+        """Nobody knows which of several jobs took the time: each runs again, alone."""
+        trip = self._trip_of(held)
+        if trip is None or len(trip.sent) == 1:
+            return super().late(held, error)
+        return trip.lost(held, f"the process that ran it with {len(trip.sent) - 1} others was stopped: {error}")
 
     def _trip_of(self, held: "Held") -> "Trip | None":
         with self.lock:
@@ -158,9 +168,11 @@ class Trip:
             return Outcome(*held.job.key, Verb.CANCEL)
         if ours or isinstance(error, Terminated):  # killed for another job, or by mistake
             return Outcome(*held.job.key, Verb.GIVE_BACK)
+        return self.lost(held, f"the process that ran it died: {error}")
+
+    def lost(self, held: Held, why: str) -> Outcome:
         verb = Verb.FAIL if get_processor(held.job.type).on_lost == "fail" else Verb.LOSE
-        lost = Error("WorkerLost", f"the process that ran it died: {error}", "", "worker-lost")
-        return Outcome(*held.job.key, verb, error=lost)
+        return Outcome(*held.job.key, verb, error=Error("WorkerLost", why, "", "worker-lost"))
 
 
 def run_in_child(orders: Collection[tuple[str, Claimed, dict[str, Any]]]) -> list[Outcome]:

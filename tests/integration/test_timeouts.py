@@ -9,6 +9,7 @@ import pytest
 
 from jobs.models import Failure, Job, Status
 from jobs.models import Worker as Row
+from jobs.processor import enqueue_many
 from tests.integration.jobtypes.journal import Journal
 from tests.integration.jobtypes.tasks import nap, noop, patient
 from tests.integration.workers import Start, statuses, wait_for, wait_for_end, wait_for_status
@@ -52,6 +53,19 @@ def test_a_process_is_killed_and_replaced(start: Start, journal: Journal) -> Non
     both = [nap.enqueue({"journal": journal.path, "seconds": 0.5}).id for _ in range(2)]
     wait_for_end(both)
     assert statuses(both) == {Status.COMPLETED: 2}
+
+
+def test_of_short_jobs_that_share_a_process_only_the_one_that_hangs_is_late(start: Start, journal: Journal) -> None:
+    start("prefork", 1)
+
+    def naps(count: int, **fields: Any) -> list[tuple[Any, Any, Any]]:
+        return [(nap, {"journal": journal.path, **fields}, {"timeout": 2.0, "max_attempts": 1})] * count
+
+    wait_for_end([made.id for made in enqueue_many(naps(30))])  # now it is known how short they are
+    made = [made.id for made in enqueue_many([*naps(12), *naps(1, seconds=600), *naps(17)])]
+    wait_for_end(made)
+    assert statuses(made) == {Status.COMPLETED: 29, Status.FAILED: 1}
+    assert Job.objects.get(id=made[12]).failures.order_by("-run")[0].error == "JobTimeout"
 
 
 @pytest.mark.parametrize(("pool", "size"), [("threads", 2), ("solo", 1)])
