@@ -26,6 +26,11 @@ def _record(kind: str, actor: str, reason: str, changes: Mapping[UUID, tuple[dic
         fetch(_EVENTS, {"kind": kind, "actor": actor, "reason": reason, "rows": json.dumps(rows)})
 
 
+# Before either change, so that a job which goes back to its queue between the two is missed by neither.
+_LOCK_ACTIVE = """
+SELECT 1 FROM jobs_job WHERE id = ANY(%(ids)s::uuid[]) AND status || '' IN ('scheduled', 'pending', 'processing')
+ORDER BY id FOR NO KEY UPDATE
+"""
 _CANCEL_WAITING = """
 UPDATE jobs_job j SET status = 'cancelled', finished_at = now(), cancel_requested_at = now()
 FROM (SELECT id, status FROM jobs_job WHERE id = ANY(%(ids)s::uuid[]) AND status IN ('scheduled', 'pending')
@@ -49,6 +54,7 @@ def cancel(ids: Collection[UUID], *, actor: str, reason: str = "", kind: str = "
     missing.
     """
     with transaction.atomic():
+        fetch(_LOCK_ACTIVE, {"ids": list(ids)})
         waiting = fetch(_CANCEL_WAITING, {"ids": list(ids)})
         _record(kind, actor, reason, {job: ({"status": before}, {"status": "cancelled"}) for job, before, _ in waiting})
         follow([Ended(job, Status.CANCELLED, canvas, None, None) for job, _, canvas in waiting if canvas is not None])
@@ -192,5 +198,8 @@ def run_now(ids: Collection[UUID], *, actor: str) -> list[UUID]:
 
 def expire(limit: int = 1000) -> int:
     """Cancel waiting jobs that must not start any more."""
-    ids = list(Job.objects.expired().order_by("expires_at").values_list("id", flat=True)[:limit])
-    return len(cancel(ids, actor="upkeep", reason="expired before it started", kind="expired")) if ids else 0
+    with transaction.atomic():
+        # Locked while they wait: one that a worker claims at this moment has started in time.
+        late = Job.objects.expired().select_for_update(skip_locked=True, no_key=True).order_by("expires_at")
+        ids = list(late.values_list("id", flat=True)[:limit])
+        return len(cancel(ids, actor="upkeep", reason="expired before it started", kind="expired")) if ids else 0

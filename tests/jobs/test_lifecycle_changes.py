@@ -12,8 +12,9 @@ from django.db.models.functions import Now
 from pytest_django import DjangoCaptureOnCommitCallbacks
 
 from jobs import lifecycle
-from jobs.lifecycle import Verb
+from jobs.lifecycle import Claimed, Verb, changes
 from jobs.models import Event, Failure, Job, Status
+from jobs.sessions import fetch
 from tests.jobs.rows import claim, ended, enqueued, job_in, now, row, started, statuses, values
 
 pytestmark = pytest.mark.django_db
@@ -232,3 +233,49 @@ def test_two_retries_at_once_of_jobs_with_one_key_leave_the_key_to_the_first() -
         time.sleep(0.3)  # whether it waits by now or asks later, the answer is the same
     other.join(20)
     assert answers == [([], {second: "another job has its unique key 'seat 7'"})]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_job_that_goes_back_while_it_is_cancelled_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    claimed = started()
+
+    def give_back() -> None:
+        ended(claimed, Verb.GIVE_BACK)
+        connection.close()
+
+    worker = threading.Thread(target=give_back)
+
+    def fetch_slowly(sql: str, parameters: Any) -> Any:
+        rows = fetch(sql, parameters)
+        if sql is changes._CANCEL_WAITING:  # it runs: so far none that waits was found
+            worker.start()
+            worker.join(0.5)
+        return rows
+
+    monkeypatch.setattr(changes, "fetch", fetch_slowly)
+    lifecycle.cancel([claimed.id], actor="ann")
+    worker.join()
+    assert row(claimed).status == Status.CANCELLED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_worker_gets_a_job_between_being_found_late_and_being_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = enqueued(expires_in=3600.0)
+    Job.objects.filter(id=late.id).update(expires_at=Now() - timedelta(seconds=1))
+    claimed: list[Claimed] = []
+
+    def start() -> None:
+        claimed.extend(lifecycle.claim_these([late.id], worker="w:1", lease=30.0))
+        connection.close()
+
+    worker = threading.Thread(target=start)
+
+    def cancel_slowly(*args: Any, **options: Any) -> Any:
+        worker.start()
+        worker.join(0.5)
+        return lifecycle.cancel(*args, **options)
+
+    monkeypatch.setattr(changes, "cancel", cancel_slowly)
+    assert lifecycle.expire() == 1
+    worker.join()
+    assert (row(late).status, claimed) == (Status.CANCELLED, [])
