@@ -10,6 +10,7 @@ from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from jobs import shown
@@ -35,6 +36,17 @@ def nav_item(context: template.Context, page: str, words: str, *pages: str) -> S
     current = SafeString(' aria-current="page"') if here else ""
     address = reverse(f"dashboard:{page}")
     return format_html('<a href="{}"{}>{} <span>{}</span></a>', address, current, icon(page), words)
+
+
+@register.simple_tag
+def jobs_link(**terms: object) -> str:
+    """The list of the jobs with these terms of the query bar: the ones behind a number."""
+    words = (f"{name}:{_quoted(str(value))}" for name, value in terms.items() if value not in (None, ""))
+    return f"{reverse('dashboard:jobs')}?{urlencode({'q': ' '.join(words)})}"
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if " " in value else value
 
 
 @register.filter
