@@ -1,0 +1,219 @@
+"""The sweep that keeps the history of jobs in numbers: minutes from rows, then hours, days and months from minutes.
+
+`roll_up` derives each minute once it is over, and anew for LATE after that, for what was committed late; the hours,
+days and months that lie around it are derived with it and so include what has passed of the current ones. It catches
+up after downtime, and does nothing twice: a row is replaced only by one that has counted more, so neither pruning nor
+a retry by hand takes anything out of history. Everything is UTC. Reading is `jobs.statistics`' business.
+
+What is not counted as enqueued: a job whose id was made more than SKEW before its row (a step of a canvas that waited
+for the one before it), or whose id is a caller's own and no UUID version 7; and what is committed later than LATE.
+"""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any, Final, NamedTuple
+
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from jobs.histograms import BOUNDS
+from jobs.ids import first_id
+from jobs.models import ErrorGroup, ErrorRollup, Event, Period, RolledUp, Rollup
+from jobs.sessions import fetch
+
+LATE: Final = timedelta(minutes=2)  # how much later than it says a row may be committed
+SKEW: Final = timedelta(minutes=1)  # between the clock of who makes an id and the database's
+CHUNK: Final = timedelta(hours=1)  # derived in one transaction
+LIVE: Final = timedelta(minutes=5)  # read from jobs at most, where roll-ups are behind
+KEPT: Final = {Period.MINUTE: timedelta(hours=48), Period.HOUR: timedelta(days=35), Period.DAY: timedelta(days=730)}
+
+
+class Tallied(NamedTuple):
+    """A row of numbers, as `Rollup`. Without type and queue: of all."""
+
+    at: datetime
+    type: str
+    queue: str
+    outcome: str
+    number: int
+    wait_ms: int
+    run_ms: int
+    waits: list[int]
+    runs: list[int]
+
+
+# What was enqueued is found by the time in its id, what ended by the index on it.
+_TALLIED = """
+SELECT at, type, queue, outcome, count, wait_ms, run_ms, {waits} AS waits, {runs} AS runs FROM (
+    SELECT at, coalesce(type, '') AS type, coalesce(queue, '') AS queue, outcome, count(*) AS count,
+        coalesce(sum(wait), 0)::bigint AS wait_ms, coalesce(sum(run), 0)::bigint AS run_ms,
+        array_agg(width_bucket(wait, %(bounds)s::float8[])) FILTER (WHERE wait IS NOT NULL) AS waits,
+        array_agg(width_bucket(run, %(bounds)s::float8[])) FILTER (WHERE run IS NOT NULL) AS runs
+    FROM (
+        SELECT date_trunc('minute', created_at, 'UTC') AS at, type, queue, 'enqueued' AS outcome,
+            NULL::float8 AS wait, NULL::float8 AS run
+        FROM jobs_job WHERE id >= %(first)s AND id < %(last)s AND created_at >= %(since)s AND created_at < %(until)s
+        UNION ALL
+        SELECT date_trunc('minute', finished_at, 'UTC'), type, queue, status,
+            CASE WHEN status <> 'cancelled' THEN greatest(date_part('epoch', started_at - scheduled_at), 0) * 1000 END,
+            CASE WHEN status <> 'cancelled' THEN greatest(date_part('epoch', finished_at - started_at), 0) * 1000 END
+        FROM jobs_job WHERE status IN ('completed', 'failed', 'cancelled')
+            AND finished_at >= %(since)s AND finished_at < %(until)s) AS job
+    GROUP BY GROUPING SETS ((at, type, queue, outcome), (at, outcome))) AS tallied
+"""
+_COUNTS = """ARRAY(SELECT count(seen) FROM generate_series(0, (SELECT max(place) FROM unnest({0}) AS place)) AS place
+    LEFT JOIN unnest({0}) AS seen ON seen = place GROUP BY place ORDER BY place)"""
+_TALLY = _TALLIED.format(waits=_COUNTS.format("waits"), runs=_COUNTS.format("runs"))
+
+_COLUMNS = "(period, at, type, queue, outcome, count, wait_ms, run_ms, waits, runs)"
+_REPLACE = """
+ON CONFLICT (period, at, type, queue, outcome) DO UPDATE SET count = excluded.count, wait_ms = excluded.wait_ms,
+    run_ms = excluded.run_ms, waits = excluded.waits, runs = excluded.runs
+WHERE excluded.count > jobs_rollup.count
+"""
+_MINUTES = f"INSERT INTO jobs_rollup {_COLUMNS} SELECT 60, tallied.* FROM ({_TALLY}) AS tallied {_REPLACE}"  # noqa: S608
+
+_BIN = "date_bin(%(period)s * interval '1 second', at, '1970-01-01 00:00:00+00')"
+_PARTS = f"""
+WITH part AS (
+    SELECT *, {_BIN} AS bin FROM jobs_rollup WHERE period = %(finer)s AND at >= %(since)s AND at < %(until)s)
+"""  # noqa: S608
+_SUMMED = """(SELECT bin, type, queue, outcome, array_agg(count ORDER BY place) AS counts FROM (
+    SELECT bin, type, queue, outcome, place, sum(count)::bigint AS count
+    FROM (SELECT bin, type, queue, outcome, {0} AS counts FROM part) AS p
+    CROSS JOIN unnest(p.counts) WITH ORDINALITY AS u(count, place)
+    GROUP BY bin, type, queue, outcome, place) AS summed GROUP BY bin, type, queue, outcome)"""
+_COARSER = f"""
+INSERT INTO jobs_rollup {_COLUMNS}
+{_PARTS}
+SELECT %(period)s, bin, type, queue, outcome, s.count, s.wait_ms, s.run_ms, coalesce(w.counts, '{{}}'),
+    coalesce(r.counts, '{{}}')
+FROM (SELECT bin, type, queue, outcome, sum(count)::bigint AS count, sum(wait_ms)::bigint AS wait_ms,
+      sum(run_ms)::bigint AS run_ms FROM part GROUP BY bin, type, queue, outcome) AS s
+LEFT JOIN {_SUMMED.format("waits")} AS w USING (bin, type, queue, outcome)
+LEFT JOIN {_SUMMED.format("runs")} AS r USING (bin, type, queue, outcome)
+{_REPLACE}
+"""  # noqa: S608
+
+# How much more there is than was known, before it is written down: one statement sees one state of the table.
+_ERRORS = """
+WITH seen AS (
+    SELECT date_trunc('minute', f.failed_at, 'UTC') AS at, f.fingerprint, j.type, f.error, f.classification,
+        count(*) AS count, min(f.failed_at) AS first_at, max(f.failed_at) AS last_at, max(f.id) AS last_id
+    FROM jobs_failure f JOIN jobs_job j ON j.id = f.job_id
+    WHERE f.failed_at >= %(since)s AND f.failed_at < %(until)s GROUP BY 1, 2, 3, 4, 5),
+written AS (
+    INSERT INTO jobs_errorrollup (period, at, fingerprint, type, error, classification, count)
+    SELECT 60, at, fingerprint, type, error, classification, count FROM seen
+    ON CONFLICT (period, at, fingerprint, type, error, classification) DO UPDATE SET count = excluded.count
+    WHERE excluded.count > jobs_errorrollup.count),
+kind AS (
+    SELECT fingerprint, sum(greatest(seen.count - coalesce(known.count, 0), 0))::bigint AS count,
+        min(first_at) AS first_at, max(last_at) AS last_at, max(last_id) AS last_id
+    FROM seen LEFT JOIN (SELECT * FROM jobs_errorrollup WHERE period = 60) AS known
+        USING (at, fingerprint, type, error, classification)
+    GROUP BY fingerprint)
+INSERT INTO jobs_errorgroup (fingerprint, type, error, message, sample, count, first_seen_at, last_seen_at)
+SELECT kind.fingerprint, j.type, f.error, f.message, f.job_id, kind.count, first_at, last_at
+FROM kind JOIN jobs_failure f ON f.id = last_id JOIN jobs_job j ON j.id = f.job_id
+ON CONFLICT (fingerprint) DO UPDATE SET count = jobs_errorgroup.count + excluded.count, type = excluded.type,
+    error = excluded.error, message = excluded.message, sample = excluded.sample,
+    first_seen_at = least(jobs_errorgroup.first_seen_at, excluded.first_seen_at),
+    last_seen_at = greatest(jobs_errorgroup.last_seen_at, excluded.last_seen_at)
+"""
+_ERRORS_COARSER = f"""
+INSERT INTO jobs_errorrollup (period, at, fingerprint, type, error, classification, count)
+SELECT %(period)s, {_BIN} AS bin, fingerprint, type, error, classification, sum(count)::bigint
+FROM jobs_errorrollup WHERE period = %(finer)s AND at >= %(since)s AND at < %(until)s
+GROUP BY bin, fingerprint, type, error, classification
+ON CONFLICT (period, at, fingerprint, type, error, classification) DO UPDATE SET count = excluded.count
+WHERE excluded.count > jobs_errorrollup.count
+"""  # noqa: S608
+
+# From the oldest job on, where nothing was ever rolled up.
+_BEGIN = """
+INSERT INTO jobs_rolledup (id, until) SELECT 1, date_trunc('minute', greatest(now() - %(most)s, least(now(),
+    (SELECT created_at FROM jobs_job ORDER BY id LIMIT 1))), 'UTC')
+ON CONFLICT DO NOTHING
+"""
+_LOCK = """
+SELECT until, date_trunc('minute', now(), 'UTC') FROM jobs_rolledup WHERE id = 1 FOR NO KEY UPDATE SKIP LOCKED
+"""
+
+
+def roll_up() -> bool:
+    """Derive up to CHUNK of minutes that are over. False when there is none, or another session is at it."""
+    with transaction.atomic():
+        if (locked := _lock()) is None or locked[0] >= locked[1]:
+            return False
+        until, now = locked
+        since, until = until - LATE, min(now, until + CHUNK)
+        _write(_MINUTES, _COARSER, since, until)
+        _write_errors(since, until)
+        RolledUp.objects.update(until=until)
+    return True
+
+
+def roll_up_errors() -> None:
+    """Derive the newest errors again, those of the current minute too: a new kind shows within seconds."""
+    with transaction.atomic():
+        if (locked := _lock()) is not None and locked[0] >= locked[1] - LATE:
+            _write_errors(locked[1] - LATE, locked[1] + timedelta(minutes=1))
+
+
+def prune() -> None:
+    """Delete what is older than it is kept."""
+    for period, age in KEPT.items():
+        for rows in (Rollup.objects, ErrorRollup.objects):
+            rows.filter(period=period, at__lt=Now() - age).delete()
+    ErrorGroup.objects.filter(last_seen_at__lt=Now() - max(KEPT.values())).delete()
+
+
+def tallied_live(since: datetime) -> list[Tallied]:
+    """What `roll_up` will derive of the minutes from `since` on."""
+    far = since + timedelta(days=1)
+    return [Tallied(*row) for row in fetch(_TALLY, _jobs_between(since, far))]
+
+
+def _lock() -> tuple[datetime, datetime] | None:
+    """Up to when jobs are rolled up, and the begin of the current minute; None while another session is at it."""
+    rows = fetch(_LOCK, {})
+    if not rows:
+        fetch(_BEGIN, {"most": KEPT[Period.HOUR]})
+        rows = fetch(_LOCK, {})
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+def _write(minutes: str, coarser: str, since: datetime, until: datetime) -> None:
+    fetch(minutes, _jobs_between(since, until))
+    _write_coarser(coarser, since, until)
+
+
+def _write_errors(since: datetime, until: datetime) -> None:
+    fetch(_ERRORS, {"since": since, "until": until})
+    _write_coarser(_ERRORS_COARSER, since, until)
+    came_back = ErrorGroup.objects.filter(last_seen_at__gte=since, resolved_at__lt=F("last_seen_at"))
+    for group in came_back.select_for_update():
+        before = {"resolved_at": str(group.resolved_at), "resolved_by": group.resolved_by}
+        ErrorGroup.objects.filter(pk=group.pk).update(resolved_at=None, resolved_by="")
+        Event.objects.create(
+            subject=f"error {group.pk}", kind="error came back", actor="upkeep", before=before, reason=str(group)
+        )
+
+
+def _write_coarser(statement: str, since: datetime, until: datetime) -> None:
+    """The hours, days and months around these minutes, each from the next finer ones."""
+    for finer, period in pairwise(Period):
+        first, last = floor(since, period), floor(until, period) + timedelta(seconds=period)
+        fetch(statement, {"finer": finer.value, "period": period.value, "since": first, "until": last})
+
+
+def _jobs_between(since: datetime, until: datetime) -> dict[str, Any]:
+    ids = {"first": first_id(since - SKEW), "last": first_id(until + SKEW)}
+    return {"since": since, "until": until, "bounds": BOUNDS, **ids}
+
+
+def floor(moment: datetime, period: int) -> datetime:
+    """The begin of the period of so many seconds that a moment is in."""
+    return datetime.fromtimestamp(moment.timestamp() // period * period, UTC)

@@ -1,0 +1,195 @@
+"""What became of jobs over time: sums, series, by type and by queue."""
+# ruff: noqa: A002 (range and type are the words of the API)
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from jobs.histograms import Percentiles, added, percentiles
+from jobs.models import Period
+from jobs.rollups import Tallied, floor, tallied_live
+from jobs.sessions import fetch
+from jobs.statistics.windows import STRETCHES, Stretch, Window, parameters, stretches, window
+
+
+class Summary(NamedTuple):
+    """Jobs of a range. Rates are percent of the jobs that were completed or failed in it; durations are theirs."""
+
+    enqueued: int
+    completed: int
+    failed: int
+    cancelled: int
+    completion_rate: float
+    failure_rate: float
+    success_rate: float
+    avg_run_ms: float | None  # of the last run; None where none has ended
+    avg_wait_ms: float | None  # from when it was due to when it started
+    per_hour: float  # completed and failed ones
+    wait: Percentiles
+    run: Percentiles
+
+
+class Ended(NamedTuple):
+    """Jobs that ran to an end."""
+
+    completed: int
+    failed: int
+    avg_run_ms: float | None
+
+
+class Point(NamedTuple):
+    """One minute, hour or day of a series, by its begin."""
+
+    at: datetime
+    enqueued: int
+    completed: int
+    failed: int
+    cancelled: int
+    wait: Percentiles
+    run: Percentiles
+
+
+@dataclass(slots=True)
+class Tally:
+    """Roll-ups added up."""
+
+    counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    wait_ms: int = 0
+    run_ms: int = 0
+    waits: list[int] = field(default_factory=list)
+    runs: list[int] = field(default_factory=list)
+
+    def add(self, row: Tallied) -> None:
+        self.counts[row.outcome] += row.number
+        self.wait_ms += row.wait_ms
+        self.run_ms += row.run_ms
+        if row.waits:
+            self.waits = added(self.waits, row.waits)
+        if row.runs:
+            self.runs = added(self.runs, row.runs)
+
+    def summary(self, hours: float) -> Summary:
+        completed, failed = self.counts["completed"], self.counts["failed"]
+        waited, ran = sum(self.waits), sum(self.runs)
+        return Summary(
+            enqueued=self.counts["enqueued"],
+            completed=completed,
+            failed=failed,
+            cancelled=self.counts["cancelled"],
+            completion_rate=percent(completed, completed + failed, empty=100),
+            failure_rate=percent(failed, completed + failed, empty=0),
+            success_rate=percent(completed, completed + failed, empty=100),
+            avg_run_ms=round(self.run_ms / ran, 2) if ran else None,
+            avg_wait_ms=round(self.wait_ms / waited, 2) if waited else None,
+            per_hour=round((completed + failed) / hours, 2) if hours else 0.0,
+            wait=percentiles(self.waits),
+            run=percentiles(self.runs),
+        )
+
+    def ended(self) -> Ended:
+        ran = sum(self.runs)
+        return Ended(self.counts["completed"], self.counts["failed"], self.run_ms / ran if ran else None)
+
+    def point(self, at: datetime) -> Point:
+        return Point(
+            at=at,
+            enqueued=self.counts["enqueued"],
+            completed=self.counts["completed"],
+            failed=self.counts["failed"],
+            cancelled=self.counts["cancelled"],
+            wait=percentiles(self.waits),
+            run=percentiles(self.runs),
+        )
+
+
+def percent(part: int, total: int, *, empty: float) -> float:
+    """Two decimals, as in the API."""
+    return round(100 * part / total, 2) if total else empty
+
+
+def summary(range: str | timedelta = "24h", type: str | None = None, queue: str | None = None) -> Summary:
+    """The range in one: of all jobs, or of a type, a queue or both. `range` is one of RANGES, or any length."""
+    seen = window(range)
+    tally = Tally()
+    for row in _rows(seen, _edges(seen), type, queue):
+        tally.add(row)
+    return tally.summary(seen.hours)
+
+
+def series(range: str | timedelta = "24h", type: str | None = None, queue: str | None = None) -> list[Point]:
+    """The range in points, the current one last: by the minute up to 6 hours, by the hour up to 7 days, else by day.
+
+    A point where nothing happened is there too, with zeros.
+    """
+    seen = window(range)
+    tallies = {at: Tally() for at in seen.buckets()}
+    parts = [Stretch(seen.bucket, seen.begin, seen.now)]
+    for row in _rows(seen, parts, type, queue):
+        tallies[floor(row.at, seen.bucket)].add(row)
+    return [tally.point(at) for at, tally in tallies.items()]
+
+
+def by_type(range: str | timedelta = "24h") -> dict[str, Summary]:
+    """The summary of each type of which something happened."""
+    return _by(range, lambda row: row.type)
+
+
+def by_queue(range: str | timedelta = "24h") -> dict[str, Summary]:
+    """The summary of each queue in which something happened."""
+    return _by(range, lambda row: row.queue)
+
+
+def slowest(range: str | timedelta = "24h", limit: int = 10) -> list[tuple[str, Summary]]:
+    """The types whose p95 of running is highest, the slowest first."""
+    ran = [(name, one) for name, one in by_type(range).items() if one.run.p95 is not None]
+    return sorted(ran, key=lambda item: item[1].run.p95 or 0, reverse=True)[:limit]
+
+
+def ended_by_queue(ages: Mapping[str, timedelta]) -> dict[str, Ended]:
+    """What ended in each queue: each outcome, completed and failed, within its age."""
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    for outcome, age in ages.items():
+        seen = window(age)
+        for row in _rows(seen, _edges(seen), None, None, by=True):
+            if row.outcome == outcome:
+                tallies[row.queue].add(row)
+    return {queue: tally.ended() for queue, tally in tallies.items()}
+
+
+def _by(range: str | timedelta, name: Callable[[Tallied], str]) -> dict[str, Summary]:
+    seen = window(range)
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    for row in _rows(seen, _edges(seen), None, None, by=True):
+        tallies[name(row)].add(row)
+    return {key: tallies[key].summary(seen.hours) for key in sorted(tallies)}
+
+
+def _edges(seen: Window) -> list[Stretch]:
+    # Hours and days include what has passed of the current ones, so that only the begin needs finer ones.
+    return stretches(seen.begin, floor(seen.now, Period.DAY) + timedelta(days=1))
+
+
+# A type or a queue is summed over its rows; all jobs together have rows of their own.
+_READ = f"""
+SELECT r.at, r.type, r.queue, r.outcome, r.count, r.wait_ms, r.run_ms, r.waits, r.runs
+FROM {STRETCHES} JOIN jobs_rollup r ON r.period = w.period AND r.at >= w.since AND r.at < w.until
+WHERE CASE WHEN %(all)s THEN r.type = '' ELSE r.type <> '' END
+    AND (%(type)s::text IS NULL OR r.type = %(type)s) AND (%(queue)s::text IS NULL OR r.queue = %(queue)s)
+"""  # noqa: S608
+
+
+def _rows(
+    seen: Window,
+    parts: list[Stretch],
+    type: str | None,
+    queue: str | None,
+    *,
+    by: bool = False,
+) -> Iterable[Tallied]:
+    everything = not by and type is None and queue is None
+    yield from map(Tallied._make, fetch(_READ, {**parameters(parts), "all": everything, "type": type, "queue": queue}))
+    for row in tallied_live(max(seen.live, seen.begin)):
+        if (row.type == "") == everything and type in (None, row.type) and queue in (None, row.queue):
+            yield row
