@@ -1,6 +1,7 @@
 """Durable background jobs for Django on Celery.
 
-`jobs.enqueue`, `enqueue_many`, `retry` and `cancel` are here for callers; authors of job types import `jobs.processor`.
+`jobs.enqueue`, `enqueue_many`, `retry`, `cancel` and `read_token` are here for callers; authors of job types import
+`jobs.processor`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jobs.lifecycle import cancel, retry
     from jobs.processor import enqueue, enqueue_many
+    from jobs.tokens import read_token
 
-__all__ = ["cancel", "enqueue", "enqueue_many", "retry"]
+__all__ = ["cancel", "enqueue", "enqueue_many", "read_token", "retry"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +24,8 @@ def __getattr__(name: str) -> Any:
         from jobs import lifecycle
 
         return getattr(lifecycle, name)
+    if name == "read_token":
+        from jobs import tokens
+
+        return tokens.read_token
     raise AttributeError(f"module 'jobs' has no attribute {name!r}")

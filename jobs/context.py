@@ -4,15 +4,16 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
 
-from jobs import lifecycle
+from jobs import events, lifecycle
 from jobs.encoding import storable
 from jobs.errors import JobError
+from jobs.joblog import JobLog
 from jobs.sessions import side_session
 
 if TYPE_CHECKING:
@@ -31,12 +32,19 @@ stop_requests: dict[tuple[UUID, int], JobError] = {}
 class JobContext:
     """The run of a job, handed to its processor."""
 
-    def __init__(self, id: UUID, run: int, attempt: int, max_attempts: int) -> None:  # noqa: A002 (the row's word)
+    def __init__(
+        self,
+        id: UUID,  # noqa: A002 (the row's word)
+        run: int,
+        attempt: int,
+        max_attempts: int,
+        redact: Callable[[str], str] = str,  # takes the payload's secrets out of a text
+    ) -> None:
         self.id = id
         self.run = run
         self.attempt = attempt  # from 1
         self.max_attempts = max_attempts
-        self.log = logging.LoggerAdapter(log, {"job_id": str(id), "attempt": attempt})
+        self.log = JobLog(id, run, attempt, redact)
         self.latest: str | None = None  # progress, as JSON
         self._written = 0.0
 
@@ -46,13 +54,17 @@ class JobContext:
             raise stop
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Say how far the work is; also a `check`. Written at most every 2 s, and once more at the end."""
+        """Say how far the work is; also a `check`.
+
+        Who watches sees it at once. Written at most every 2 s, and once more at the end.
+        """
         self.check()
         if not (math.isfinite(done) and math.isfinite(total or 0)):
             raise ValueError(f"progress: {done} of {total} cannot be shown")
         percent = None if not total else max(0, min(100, round(100 * done / total)))
         latest = {"run": self.run, "done": done, "total": total, "percent": percent, "note": storable(note[:500])}
         self.latest = json.dumps(latest)
+        events.progressed(self.id, self.run, self.latest)
         now = time.monotonic()
         if now - self._written >= PROGRESS_INTERVAL:
             self._written = now
@@ -64,7 +76,7 @@ class JobContext:
             with side_session():
                 lifecycle.record_progress(self.id, self.run, progress)
         except (DatabaseError, InterfaceError) as error:
-            self.log.warning("progress not written: %s", error)
+            log.warning("job %s: progress not written: %s", self.id, error)
 
     def enqueue_child(
         self, processor: "str | Processor", payload: "Payload | Mapping[str, Any] | None" = None, **options: Any

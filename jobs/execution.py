@@ -8,7 +8,9 @@ import json
 import logging
 import time
 import traceback
+from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -34,7 +36,7 @@ LONGEST = 10 * 365 * 86400.0  # seconds of a delay: what a job asks for must be 
 
 def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
     """Run the body under Celery's tracer and say what became of it. Never raises for what a job does."""
-    context = JobContext(job.id, job.run, job.attempt, job.max_attempts)
+    context = JobContext(job.id, job.run, job.attempt, job.max_attempts, _redactor(task, job))
     started = time.monotonic()
     payload: Any = None
     try:
@@ -58,6 +60,7 @@ def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
         outcome = of_error(task, job, refused, "".join(traceback.format_exception(refused)), payload)
     outcome.seconds = seconds
     outcome.progress = context.latest
+    context.log.flush()  # who sees that it ended finds the lines there
     return outcome
 
 
@@ -91,6 +94,16 @@ def of_error(task: Processor, job: Claimed, error: BaseException, trace: str, pa
         error=Error(type(shown).__name__, *told, _classification(shown, verb)),
         max_attempts=getattr(error, "max_attempts", None) if isinstance(error, CeleryRetry) else None,
     )
+
+
+def _redactor(task: Processor, job: Claimed) -> Callable[[str], str]:
+    """Takes the payload's secrets out of a text. They are looked for when the first text comes: most jobs have none."""
+
+    @cache
+    def hide() -> set[str]:
+        return secrets(task.payload_model, json.loads(job.payload)) if task.payload_model else set()
+
+    return lambda text: _told(text, hide())
 
 
 def _message(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 The feed and its companions run in threads of a worker's parent, each with a plain connection that
 belongs to no pool. Job bodies share one autocommit connection a process for what must not wait for,
-or roll back with, the author's transaction: progress, limits.
+or roll back with, the author's transaction: progress, log lines, limits.
 """
 
 import copy
@@ -57,11 +57,16 @@ _no_side = threading.local()  # .wanted: tests whose rows no other session could
 _side: tuple[int, BaseDatabaseWrapper] | None = None  # process id, connection: a forked child makes its own
 
 
+def beside() -> bool:
+    """Whether `side_session` is another session than this thread's own."""
+    return not getattr(_no_side, "wanted", False)
+
+
 @contextmanager
 def side_session() -> Iterator[None]:
     """Statements in this block use the process's autocommit connection, one thread at a time."""
     global _side
-    if getattr(_no_side, "wanted", False):
+    if not beside():
         yield
         return
     with _side_lock:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from jobs import broker
+from jobs import broker, events
 from jobs.lifecycle.enqueueing import NewJob, enqueue
 from jobs.lifecycle.successors import Ended, follow
 from jobs.models import TERMINAL, Job, Status
@@ -24,6 +25,7 @@ def _record(kind: str, actor: str, reason: str, changes: Mapping[UUID, tuple[dic
     rows = [{"job_id": str(job), "before": before, "after": after} for job, (before, after) in changes.items()]
     if rows:
         fetch(_EVENTS, {"kind": kind, "actor": actor, "reason": reason, "rows": json.dumps(rows)})
+        transaction.on_commit(partial(events.changed, list(changes)), robust=True)
 
 
 # Before either change, so that a job which goes back to its queue between the two is missed by neither.

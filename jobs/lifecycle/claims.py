@@ -1,12 +1,13 @@
 """claim, promote, renew, rescue: how jobs get to a worker, and back from a lost one."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
 
-from jobs import broker
+from jobs import broker, events
 from jobs.lifecycle.ends import Error, Outcome, Verb, finish
 from jobs.sessions import fetch
 
@@ -90,7 +91,13 @@ def claim(
         },
     )
     rows.sort(key=lambda row: (-row[8], row[14], row[0]))
-    return [Claimed(*row[:14]) for row in rows]
+    return _told([Claimed(*row[:14]) for row in rows])
+
+
+def _told(claimed: list[Claimed]) -> list[Claimed]:
+    if claimed:
+        transaction.on_commit(partial(events.changed, [job.id for job in claimed]), robust=True)
+    return claimed
 
 
 _CLAIM_THESE = """
@@ -104,7 +111,8 @@ RETURNING id, run, attempt, max_attempts, losses, type, payload::text, queue, pr
 
 def claim_these(ids: Collection[UUID], *, worker: str, lease: float) -> list[Claimed]:
     """pending, scheduled → processing for these jobs, whatever their queue, time and turn."""
-    return [Claimed(*row) for row in fetch(_CLAIM_THESE, {"ids": list(ids), "worker": worker, "lease": lease})]
+    rows = fetch(_CLAIM_THESE, {"ids": list(ids), "worker": worker, "lease": lease})
+    return _told([Claimed(*row) for row in rows])
 
 
 _LOCK_LIMITED = """
@@ -131,16 +139,17 @@ _PROMOTE = """
 UPDATE jobs_job SET status = 'pending' WHERE id = ANY(ARRAY(
     SELECT id FROM jobs_job WHERE status = 'scheduled' AND scheduled_at <= now()
     ORDER BY scheduled_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED))
-RETURNING queue
+RETURNING id, queue
 """
 
 
 def promote(limit: int = 1000) -> int:
     """scheduled → pending for jobs whose time has come. Wakes their queues."""
-    queues = [queue for (queue,) in fetch(_PROMOTE, {"limit": limit})]
-    if queues:
-        transaction.on_commit(lambda: broker.wake(queues), robust=True)
-    return len(queues)
+    rows = fetch(_PROMOTE, {"limit": limit})
+    if rows:
+        transaction.on_commit(partial(broker.wake, {queue for _, queue in rows}), robust=True)
+        transaction.on_commit(partial(events.changed, [job for job, _ in rows]), robust=True)
+    return len(rows)
 
 
 _NEXT = """

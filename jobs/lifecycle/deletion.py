@@ -3,12 +3,14 @@
 import json
 from collections.abc import Collection
 from datetime import timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models.functions import Now
 
+from jobs import events
 from jobs.lifecycle.changes import cancel
 from jobs.models import TERMINAL, Event, Job, Status
 from jobs.sessions import fetch
@@ -103,6 +105,7 @@ def _remove(ids: Collection[UUID], actor: str) -> list[Any]:
     rows = fetch(_REMOVABLE, {"ids": list(ids)})
     cancel([job for job, status, *_ in rows if status not in TERMINAL], actor=actor)
     fetch(_REMOVE, {"ids": [job for job, *_ in rows]})
+    transaction.on_commit(partial(events.changed, [job for job, *_ in rows]), robust=True)
     return rows
 
 

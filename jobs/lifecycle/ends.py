@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from jobs import broker
+from jobs import broker, events
 from jobs.lifecycle.successors import Ended, follow
 from jobs.models import TERMINAL, Status
 from jobs.sessions import fetch
@@ -142,6 +142,8 @@ def finish(outcomes: Sequence[Outcome]) -> dict[tuple[UUID, int], Status]:
         follow(ended)
         if waiting:
             transaction.on_commit(partial(broker.wake, waiting), robust=True)
+        if changed:
+            transaction.on_commit(partial(events.changed, [job for job, _ in changed]), robust=True)
     return changed
 
 

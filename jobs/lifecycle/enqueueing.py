@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from jobs import broker
+from jobs import broker, events
 from jobs.ids import new_id
 from jobs.models import ACTIVE, Job, Status
 from jobs.sessions import fetch
@@ -144,6 +144,8 @@ def insert(jobs: Sequence[NewJob], statement: str, *, ended: bool = False) -> di
     else:
         records = json.dumps([_record(job) for job in jobs], default=str)
         rows = fetch(statement.format(jobs=_MANY), {"rows": records, "ended": ended})
+    if rows:
+        transaction.on_commit(partial(events.changed, [job_id for job_id, *_ in rows]), robust=True)
     if not ended and rows:
         transaction.on_commit(partial(broker.wake, {queue for _, _, queue in rows}), robust=True)
     return {job_id: Status(status) for job_id, status, _ in rows}

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models.functions import Now
 
-from jobs import broker
+from jobs import broker, events
 from jobs.models import Event, Queue
 
 
@@ -20,6 +20,7 @@ def pause(queue: str, *, actor: str, reason: str = "", until: datetime | None = 
         if changed:
             after = {"until": until.isoformat()} if until else None
             Event.objects.create(queue=queue, kind="paused", actor=actor, reason=reason, after=after)
+            transaction.on_commit(events.changed, robust=True)
     return bool(changed)
 
 
@@ -47,6 +48,7 @@ def resume_due() -> int:
 def _resumed(names: list[str], actor: str, reason: str) -> None:
     Event.objects.bulk_create(Event(queue=name, kind="resumed", actor=actor, reason=reason) for name in names)
     transaction.on_commit(lambda: broker.wake(names), robust=True)
+    transaction.on_commit(events.changed, robust=True)
 
 
 def set_limit(queue: str, max_running: int | None, *, actor: str) -> bool:
@@ -62,6 +64,7 @@ def set_limit(queue: str, max_running: int | None, *, actor: str) -> bool:
         change = {"before": {"max_running": row.max_running}, "after": {"max_running": max_running}}
         Event.objects.create(queue=queue, kind="limit changed", actor=actor, **change)
         transaction.on_commit(lambda: broker.wake([queue]), robust=True)
+        transaction.on_commit(events.changed, robust=True)
     return True
 
 

@@ -187,7 +187,7 @@ class TestPromotion:
         assert list(Job.objects.due()) == [row(due)]
         with django_capture_on_commit_callbacks() as wake_ups:
             assert lifecycle.promote() == 1
-        assert len(wake_ups) == 1
+        assert len(wake_ups) == 2  # and one to who looks at it
         assert statuses(due, later) == [Status.PENDING, Status.SCHEDULED]
 
     def test_takes_the_oldest_first_and_no_more_than_its_limit(self) -> None:
