@@ -160,7 +160,7 @@ HOT: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], set[str], int]] = 
         lambda: ids(Status.PENDING) + ids(Status.PROCESSING),
         lambda jobs: lifecycle.cancel(jobs, actor="ann"),
         {PKEY},
-        400,
+        500,
     ),
     "retry by hand": (
         lambda: ids(Status.FAILED),
