@@ -149,7 +149,8 @@ def roll_up() -> bool:
             return False
         until, now = locked
         since, until = until - LATE, min(now, until + CHUNK)
-        _write(_MINUTES, _COARSER, since, until)
+        fetch(_MINUTES, _jobs_between(since, until))
+        derive_coarser(since, until)
         _write_errors(since, until)
         RolledUp.objects.update(until=until)
     return True
@@ -185,14 +186,9 @@ def _lock() -> tuple[datetime, datetime] | None:
     return (rows[0][0], rows[0][1]) if rows else None
 
 
-def _write(minutes: str, coarser: str, since: datetime, until: datetime) -> None:
-    fetch(minutes, _jobs_between(since, until))
-    _write_coarser(coarser, since, until)
-
-
 def _write_errors(since: datetime, until: datetime) -> None:
     fetch(_ERRORS, {"since": since, "until": until})
-    _write_coarser(_ERRORS_COARSER, since, until)
+    derive_coarser(since, until, _ERRORS_COARSER)
     came_back = ErrorGroup.objects.filter(last_seen_at__gte=since, resolved_at__lt=F("last_seen_at"))
     for group in came_back.select_for_update():
         before = {"resolved_at": str(group.resolved_at), "resolved_by": group.resolved_by}
@@ -202,7 +198,7 @@ def _write_errors(since: datetime, until: datetime) -> None:
         )
 
 
-def _write_coarser(statement: str, since: datetime, until: datetime) -> None:
+def derive_coarser(since: datetime, until: datetime, statement: str = _COARSER) -> None:
     """The hours, days and months around these minutes, each from the next finer ones."""
     for finer, period in pairwise(Period):
         first, last = floor(since, period), floor(until, period) + timedelta(seconds=period)
