@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote, urlsplit
 import environ
 
 FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+PERIODS = {"s": 1, "m": 60, "h": 3600}
 
 
 def refuse(name: str, problem: str) -> NoReturn:
@@ -82,6 +83,17 @@ def whole(name: str, default: int, *, least: int = 0, most: float = 1e9, also: M
     return next(iter(given.values()), default)
 
 
+def rate(name: str, default: str) -> tuple[int, int] | None:
+    """So many in so many seconds, from `100/s`, `6000/m` or `50000/h`; None for `off`."""
+    value = text(name, default)
+    if value.lower() == "off":
+        return None
+    number, _, period = value.partition("/")
+    if not (number.isascii() and number.isdigit() and int(number) and period in PERIODS):
+        refuse(name, f"{value!r} is neither off nor a number per period, such as 100/s, 6000/m or 50000/h")
+    return int(number), PERIODS[period]
+
+
 def url(name: str, default: str, schemes: Iterable[str]) -> str:
     """An address."""
     value = text(name, default)
@@ -112,3 +124,12 @@ def redis() -> str:
     host, port = text("REDIS_HOST", "localhost"), whole("REDIS_PORT", 6379, least=1, most=65535)
     password, db = quote(text("REDIS_PASSWORD"), safe=""), whole("REDIS_DB", 0)
     return f"redis://{f':{password}@' if password else ''}{host}:{port}/{db}"
+
+
+def mail(name: str, default: str) -> dict[str, Any]:
+    """Django's settings of a mail server."""
+    value = text(name, default)
+    if value not in ("consolemail://", "dummymail://"):
+        value = url(name, default, ("smtp", "smtp+tls", "smtp+ssl"))
+    config: dict[str, Any] = environ.Env.email_url_config(value)
+    return config

@@ -165,6 +165,8 @@ JOBS_RETENTION = {  # seconds that a job stays after its end
     "failed": env.number("JOBS_RETENTION_FAILED", 7 * 24 * 3600),
 }
 CRON_SECRET = env.text("CRON_SECRET")
+API_RATE = env.rate("API_RATE", "6000/m")  # calls of one caller of the API
+API_BULK_RATE = env.rate("API_BULK_RATE", "60/m")  # of these, bulk calls
 if JOBS_RETRY_MAX_DELAY < JOBS_RETRY_BASE_DELAY:
     env.refuse("RETRY_MAX_DELAY", "it is shorter than RETRY_BASE_DELAY")
 if not env.flag("JOB_QUEUE_PERSISTENCE", default=True):
@@ -265,6 +267,17 @@ LOGGING = {
 SITE_PORT = env.whole("PORT", 8000, least=1, most=65535)  # where the site is when no proxy is in front of both
 FLOWER_ADDRESS = env.text("FLOWER_ADDRESS", "127.0.0.1")  # its /metrics and /healthcheck answer anybody who reaches it
 FLOWER_PORT = env.whole("FLOWER_PORT", 5555, least=1, most=65535)
+
+# --- Mail, and whom alerts tell when a rule names nobody ---------------------------------------------
+_mail = env.mail("EMAIL_URL", "consolemail://" if DEBUG else "smtp://localhost:25")
+EMAIL_BACKEND, EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_BACKEND"], _mail["EMAIL_HOST"], _mail["EMAIL_PORT"]
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"], _mail["EMAIL_HOST_PASSWORD"]
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "jobyard@localhost")
+ALERT_EMAILS = env.words("ALERT_EMAILS")
+ALERT_WEBHOOK_URL = env.url("ALERT_WEBHOOK_URL", "", ("https", "http")) if env.text("ALERT_WEBHOOK_URL") else ""
+SITE_URL = env.url("SITE_URL", "", ("https", "http")) if env.text("SITE_URL") else ""  # as people reach this site
 
 # --- Upstreams: the real addresses unless told otherwise -------------------------------------------
 BGG_URL = env.url("BGG_URL", "https://boardgamegeek.com/xmlapi2/", ("https", "http"))

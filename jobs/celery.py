@@ -193,3 +193,11 @@ def without_event_loop(sender: Any, **kwargs: Any) -> None:
     """Every pool then has threads of its own, and the broker connection concerns Celery's control only."""
     if isinstance(sender.app, JobsCelery):
         sender.use_eventloop = False
+
+
+@signals.beat_init.connect
+def watch_alerts(sender: Any, **kwargs: Any) -> None:
+    """Beat looks at the alert rules too: it is left when all workers are gone."""
+    from jobs.alerts.watch import Watch
+
+    Watch(sender.scheduler.holder).start()

@@ -16,6 +16,7 @@ from celery.app.trace import build_tracer
 from django.conf import settings
 
 from jobs import checks
+from jobs.alerts.watch import Watch
 from jobs.lifecycle import Outcome, Verb
 from jobs.upkeep import Upkeep
 from jobs.worker import prefork, slots, trips
@@ -67,10 +68,11 @@ class FeedStep(bootsteps.StartStopStep):
         feed.slots = KINDS[self.kind](feed, worker.pool, worker.hostname, self.events)
         self.leases = Leases(feed, feed.slots, self.kind)
         self.upkeep = Upkeep(feed.name)
+        self.alerts = Watch(feed.name)
         self.thread = threading.Thread(target=feed.run, name="jobs-feed", daemon=True)
         others = Clock(feed, feed.slots), WakeUps(feed), EventSender(self.events)
         watch = threading.Thread(target=self._leave_anyway, args=(worker,), name="jobs-leaving", daemon=True)
-        for thread in (self.thread, self.leases, self.upkeep, watch, *others):
+        for thread in (self.thread, self.leases, self.upkeep, self.alerts, watch, *others):
             thread.start()
         log.info("feeding %s from %s", feed.name, ", ".join(sorted(feed.queues())))
 
@@ -106,6 +108,7 @@ class FeedStep(bootsteps.StartStopStep):
         feed = self.feed
         feed.close()
         self.upkeep.ended.set()
+        self.alerts.ended.set()
         end = time.monotonic() + grace
         while time.monotonic() < end and (feed.count(State.RUNNING) or feed.count(State.BUFFERED)):
             time.sleep(0.02)

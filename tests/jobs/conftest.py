@@ -6,6 +6,9 @@ from django.db import connection
 from pytest_django.fixtures import Settings
 
 from jobs.sessions import side_session
+from tests.jobs.receivers import inbox, webhook
+
+__all__ = ["inbox", "webhook"]
 
 
 @pytest.fixture
