@@ -289,7 +289,9 @@ def test_counts() -> None:
 
     def numbers(query: str) -> dict[str, int] | None:
         counts = search.counts(understand(query))
-        return counts and {status.value: count.number for status, count in counts.items() if count.number}
+        if counts is None:
+            return None
+        return {status.value: count.number for status, count in counts.items() if count.number}
 
     assert numbers("") == {"failed": 2, "pending": 1, "completed": 1}
     assert numbers("tag:a status:failed") == {"failed": 2, "pending": 1}
