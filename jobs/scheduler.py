@@ -1,13 +1,13 @@
-"""Beat, safe to run twice: one job for each due time of each schedule.
+"""Beat, safe to run twice: each due time of each schedule is settled once.
 
 Schedules are django-celery-beat's rows, read anew at every look, so that any change counts within
 seconds. One beat leads by a lease, and a unique row per due time holds should two ever lead at once.
-When a schedule is due is `jobs.duetimes`' business; what becomes of the job is not ours.
+When a schedule is due is `jobs.duetimes`' business, what becomes of the times that passed unseen `jobs.catchup`'s,
+to enqueue a job `jobs.firing`'s.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
@@ -18,30 +18,25 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connection, transaction
-from django.db.models import CharField, F, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Cast, Now
+from django.db import close_old_connections
+from django.db.models.functions import Now
 from django.db.utils import Error
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from jobs import leadership
+from jobs import catchup, firing, leadership
 from jobs.duetimes import Rule, rule_of
-from jobs.models import Event, ScheduleRun
-from jobs.processor import get_processor
+from jobs.models import ScheduleRun
+from jobs.schedules import options_of, rows
 
 log = logging.getLogger("jobs.scheduler")
 
 DUTY = "beat"
 LEASE = 5.0  # seconds; a dead leader is replaced within this and one pace
 PACE = 2.0  # seconds from one look to the next, at most
-RECENT = timedelta(seconds=30)  # every due time this late is made up for, of older ones the latest only
-FAILED = "schedule-failed"  # the kind of event
+AT_ONCE = 20  # due times of one schedule that are settled in one look, so that the lease is renewed in time
 
-# A beat that freezes inside its transaction must not hold the other one up.
-_LIMITS = """
-    SELECT set_config('idle_in_transaction_session_timeout', '5000', true), set_config('lock_timeout', '5000', true)
-"""
+CHANGED = "the schedule was changed or switched off before the earlier job ended"
 
 
 @dataclass
@@ -52,7 +47,7 @@ class Watched:
     rule: Rule | str  # or what is wrong with it
     changed: datetime  # as the row says
     since: datetime  # made, edited or enabled then: due times before it are not ours to make up for
-    done: datetime  # due times up to here are enqueued, given up, or before `since`
+    done: datetime  # due times up to here are settled, or before `since`
     following: datetime | None = field(init=False)  # the first due time after `done`
     told: bool = False  # that the rule is wrong
 
@@ -62,22 +57,9 @@ class Watched:
     def is_same(self, enabled: bool, rule: Rule | str) -> bool:
         return (self.enabled, self.rule) == (enabled, rule)
 
-    def due(self, now: datetime) -> list[datetime]:
-        """The due times to enqueue, oldest first."""
-        if isinstance(self.rule, str) or self.following is None or self.following > now:
-            return []
-        if self.rule.end and now >= self.rule.end:
-            return []
-        recent = []
-        at = self.rule.after(max(self.done, now - RECENT))
-        while at and at <= now:
-            recent.append(at)
-            at = self.rule.after(at)
-        return recent or [at for at in [self.rule.until(now)] if at]
-
-    def finish(self, now: datetime) -> None:
-        """Whatever was due by now is done."""
-        self.done = now
+    def finish(self, until: datetime) -> None:
+        """Whatever was due until then is settled."""
+        self.done = until
         self.__post_init__()
 
 
@@ -125,15 +107,16 @@ class Scheduler(DatabaseScheduler):
                 leadership.resign(DUTY, self.holder)
 
     def look(self) -> float:
-        """Read all schedules, and enqueue what is due if we lead. A standby reads too: it learns of changes."""
+        """Read all schedules, and settle what is due if we lead. A standby reads too: it learns of changes."""
         self._leads = leadership.lead(DUTY, self.holder, LEASE)
-        tasks = list(_schedules())
+        tasks = list(rows())
         read_at = time.monotonic()
         self._watched = {task.pk: self.watch(task) for task in tasks}
-        if not self._leads or not tasks:
+        if not self._leads:
             return PACE
+        self.release({task.name: task for task in tasks})
         for task in tasks:
-            self.enqueue_due(task, self._watched[task.pk])
+            self.settle(task, self._watched[task.pk])
         following = [watched.following for watched in self._watched.values() if watched.following]
         pause = (min(following) - tasks[0].now).total_seconds() - (time.monotonic() - read_at) if following else PACE
         return min(max(pause, 0.05), PACE)
@@ -156,38 +139,46 @@ class Scheduler(DatabaseScheduler):
             return known
         return Watched(task.enabled, rule, task.date_changed, since, done)
 
-    def enqueue_due(self, task: PeriodicTask, watched: Watched) -> None:
-        """Enqueue what is due of one schedule. What is wrong with it is recorded, and stops no other."""
-        if isinstance(watched.rule, str) and task.enabled and not watched.told:
-            _record_failure(task, None, watched.rule)
-            watched.told = True
-        for at in watched.due(task.now):
-            if task.expire_seconds is not None and at + timedelta(seconds=task.expire_seconds) <= task.now:
-                continue
-            try:
-                if not _enqueue(task, at):
-                    return  # changed since we read it: the next look decides
-            except (OperationalError, InterfaceError):
-                raise  # the database's fault: due still
-            except Exception as error:
-                _record_failure(task, at, f"{type(error).__name__}: {error}")
-        if watched.following and watched.following <= task.now:
-            watched.finish(task.now)
+    def settle(self, task: PeriodicTask, watched: Watched) -> None:
+        """See to what is due of one schedule. What is wrong with it is recorded, and stops no other."""
+        if isinstance(watched.rule, str):
+            if task.enabled and not watched.told:
+                firing.record_failure(task, None, watched.rule)
+                watched.told = True
+            return
+        if watched.following is None or watched.following > task.now:
+            return
+        plan = catchup.plan(watched.rule, watched.done, task.now, options_of(task).missed_runs, _lifetime(task))
+        with suppress(firing.Changed):  # since we read it: the next look decides
+            if plan.untold:
+                firing.record_untold(task, *plan.untold)
+                watched.finish(plan.untold[1])
+            if plan.missed:
+                firing.record_missed(task, plan.missed)
+            for at in plan.due[:AT_ONCE]:
+                firing.fire(task, at)
+                watched.finish(at)
+            if len(plan.due) <= AT_ONCE:
+                watched.finish(task.now)
+
+    def release(self, tasks: dict[str, PeriodicTask]) -> None:
+        """See to the due times that wait for the end of an earlier job."""
+        for run in firing.waiting():
+            task = tasks.get(run.schedule)
+            if task is None or not task.enabled or run.due_at <= self._watched[task.pk].since:
+                firing.drop(run, ScheduleRun.Outcome.SKIPPED, CHANGED)
+            elif (lifetime := _lifetime(task)) is not None and run.due_at + lifetime <= task.now:
+                firing.drop(run, ScheduleRun.Outcome.MISSED, catchup.TOO_LATE)
+            elif task.expires and task.expires <= task.now:
+                firing.drop(run, ScheduleRun.Outcome.MISSED, catchup.ENDED)
+            else:
+                with suppress(firing.Changed):
+                    firing.release(task, run)
 
 
-def _schedules() -> QuerySet[PeriodicTask]:
-    """All schedules in one query: with the database's time, the last due time enqueued, and the zone as text.
-
-    As text, since a zone that this machine does not know would be an error for all of them.
-    """
-    runs = ScheduleRun.objects.filter(schedule=OuterRef("name")).order_by("-due_at")
-    tasks: QuerySet[PeriodicTask] = (
-        PeriodicTask.objects.select_related("interval", "crontab", "solar", "clocked")
-        .defer("crontab__timezone")
-        .annotate(now=Now(), last_due=Subquery(runs.values("due_at")[:1]), zone=Cast("crontab__timezone", CharField()))
-        .order_by("pk")
-    )
-    return tasks
+def _lifetime(task: PeriodicTask) -> timedelta | None:
+    """How long after a due time its job may start."""
+    return None if task.expire_seconds is None else timedelta(seconds=task.expire_seconds)
 
 
 def _rule(task: PeriodicTask) -> Rule | str:
@@ -195,45 +186,3 @@ def _rule(task: PeriodicTask) -> Rule | str:
         return rule_of(task, task.zone or "")
     except ValueError as error:
         return str(error)
-
-
-def _enqueue(task: PeriodicTask, at: datetime) -> bool:
-    """Enqueue the job of a due time unless that was done; False when the schedule is not as it was read."""
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(_LIMITS)
-        # Nor when somebody has it locked: no other schedule shall wait for that.
-        as_read = PeriodicTask.objects.filter(pk=task.pk, enabled=True, date_changed=task.date_changed)
-        if as_read.select_for_update(skip_locked=True).values("pk").first() is None:
-            return False
-        # By `update()`, which leaves date_changed alone: this is no edit.
-        ran: dict[str, Any] = {"last_run_at": Now(), "total_run_count": F("total_run_count") + 1}
-        as_read.update(**ran, **({"enabled": False} if task.one_off else {}))
-        args, kwargs = json.loads(task.args or "[]"), json.loads(task.kwargs or "{}")
-        job = get_processor(task.task).apply_async(args, kwargs, **_options(task, at))
-        _, is_first = ScheduleRun.objects.get_or_create(schedule=task.name, due_at=at, defaults={"job": job.id})
-        if not is_first:
-            transaction.set_rollback(True)
-            return True
-    log.info("schedule %s: job %s for %s", task.name, job.id, at.isoformat())
-    return True
-
-
-def _options(task: PeriodicTask, at: datetime) -> dict[str, Any]:
-    expires_at = task.expires if task.expire_seconds is None else at + timedelta(seconds=task.expire_seconds)
-    return {
-        "schedule": task.name,
-        "created_by": DUTY,
-        "queue": task.queue,
-        "priority": task.priority,
-        "expires_at": expires_at,
-    }
-
-
-def _record_failure(task: PeriodicTask, at: datetime | None, reason: str) -> None:
-    """Once for each due time, or for a rule that has none since its last change: another beat may have tried."""
-    log.error("schedule %s: %s", task.name, reason)
-    due = {"due_at": at and at.isoformat()}
-    earlier = Event.objects.filter(schedule=task.name, kind=FAILED, after=due, at__gte=task.date_changed)
-    if not earlier.exists():
-        Event.objects.create(schedule=task.name, kind=FAILED, actor=DUTY, after=due, reason=reason)

@@ -7,6 +7,7 @@ what rooms declare is `jobs.schedules`'.
 from jobs.schedules import CRON_EXPRESSIONS, MissedRuns, Overlap
 from jobs.scheduling.crons import Validation, next_runs, validate, words
 from jobs.scheduling.fields import ScheduleFields
+from jobs.scheduling.payloads import payload_of
 from jobs.scheduling.states import Overdue, Run, ScheduleState, overdue, state, states
 from jobs.scheduling.verbs import create, delete, run, start, stop, update
 
@@ -23,6 +24,7 @@ __all__ = [
     "delete",
     "next_runs",
     "overdue",
+    "payload_of",
     "run",
     "start",
     "state",

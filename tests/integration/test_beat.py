@@ -14,9 +14,11 @@ import psycopg
 import pytest
 from django.db import connection
 from django.db.models.functions import Now
+from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from jobs.models import Job, Leader, ScheduleRun
+from jobs import lifecycle, scheduling
+from jobs.models import Job, Leader, ScheduleOptions, ScheduleRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NO_REDIS = "redis://127.0.0.1:1/0"
@@ -80,9 +82,13 @@ def grid(task: PeriodicTask) -> list[datetime]:
 
 
 def jobs_of_runs_are_its_jobs(task: PeriodicTask) -> bool:
-    ran = ScheduleRun.objects.filter(schedule=task.name).values_list("job", flat=True)
+    ran = ScheduleRun.objects.filter(schedule=task.name, outcome="enqueued").values_list("job", flat=True)
     made = Job.objects.filter(schedule=task.name, type="bgg_sync").values_list("id", flat=True)
-    return sorted(ran) == sorted(made)
+    return sorted(map(str, ran)) == sorted(map(str, made))
+
+
+def outcomes(task: PeriodicTask) -> list[str]:
+    return list(ScheduleRun.objects.filter(schedule=task.name).order_by("due_at").values_list("outcome", flat=True))
 
 
 def test_two_beats_one_killed_fire_each_due_time_of_a_minute_once(start: Start) -> None:
@@ -97,6 +103,55 @@ def test_two_beats_one_killed_fire_each_due_time_of_a_minute_once(start: Start) 
     for task in (slow, fast):
         assert runs(task) == grid(task)
         assert jobs_of_runs_are_its_jobs(task)
+
+
+def test_two_beats_after_an_outage_follow_each_schedules_policy(start: Start) -> None:
+    """Of three hours, while all beats were down."""
+    half_hourly = IntervalSchedule.objects.create(every=30, period="minutes")
+    stopped = timezone.now() - timedelta(hours=3)
+    first = stopped + timedelta(minutes=5)
+    tasks = {}
+    for policy in ("skip", "one", "all"):
+        task = PeriodicTask.objects.create(
+            name=policy, task="bgg_sync", kwargs='{"gameId": "13"}', interval=half_hourly, start_time=first
+        )
+        ScheduleOptions.objects.create(schedule=task, missed_runs=policy)
+        tasks[policy] = task
+    PeriodicTask.objects.update(date_changed=stopped)
+    beats = [start(), start()]
+    for task in tasks.values():
+        wait_for(lambda task=task: len(runs(task)) == 6, "the due times of the outage are not settled")  # type: ignore[misc]
+    beats[0].kill()
+    beats[1].kill()
+    start()
+    often = every(1, "often")
+    wait_for(lambda: runs(often), "no beat took over")
+    assert {policy: outcomes(task) for policy, task in tasks.items()} == {
+        "skip": 6 * ["missed"],
+        "one": [*(5 * ["missed"]), "enqueued"],
+        "all": 6 * ["enqueued"],
+    }
+    for task in tasks.values():
+        assert runs(task) == [first + timedelta(minutes=30) * n for n in range(6)]
+        assert jobs_of_runs_are_its_jobs(task)
+
+
+def test_a_buffered_due_time_starts_when_the_job_before_it_ends(start: Start) -> None:
+    task = every(3600, "hourly")
+    PeriodicTask.objects.update(start_time=timezone.now() + timedelta(hours=1))
+    ScheduleOptions.objects.create(schedule=task, overlap="buffer-one")
+    earlier = scheduling.run("hourly", actor="ada").id
+    start(), start()
+    wait_for(leader, "no beat leads")
+    due = timezone.now()
+    PeriodicTask.objects.update(start_time=due, date_changed=due - timedelta(minutes=1))
+    ScheduleRun.objects.create(schedule="hourly", due_at=due, outcome="buffered")
+    often = every(1, "often")
+    wait_for(lambda: len(runs(often)) >= 3, "beat does not look")
+    assert Job.objects.filter(schedule="hourly").count() == 1
+    lifecycle.cancel([earlier], actor="ada")
+    wait_for(lambda: "enqueued" in outcomes(task), "the due time waits on", seconds=30)
+    assert Job.objects.filter(schedule="hourly").count() == 2
 
 
 def test_a_beat_that_is_stopped_hands_over(start: Start) -> None:

@@ -13,7 +13,7 @@ from celery.result import AsyncResult
 from django.db import connection, transaction
 from pytest_django.plugin import DjangoDbBlocker
 
-from jobs import lifecycle
+from jobs import firing, lifecycle
 from jobs.lifecycle import Outcome, Verb
 from jobs.models import Chord, Event, Failure, Job, Queue, Status
 from tests.jobs.plans import TABLE, plans
@@ -198,6 +198,12 @@ HOT: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], set[str], int]] = 
         lambda _: lifecycle.prune_chords(-60.0, -60.0),
         {PKEY, "job_group_active"},
         5,
+    ),
+    "a schedule's active job": (
+        lambda: None,
+        lambda _: firing.active_job("nightly"),
+        {"job_schedule_active"},
+        0,
     ),
     "results": (
         lambda: ids(Status.FAILED, 1)[0],

@@ -11,10 +11,10 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 
 from config.celery import app
 from jobs import leadership
-from jobs.duetimes import Interval, Rule
 from jobs.models import Event, Job, Leader, ScheduleRun
 from jobs.processor import JobContext, Payload, processor
-from jobs.scheduler import Scheduler, Watched, _schedules
+from jobs.scheduler import Scheduler
+from jobs.schedules import rows
 
 LONG_AGO = timedelta(days=30)
 HOUR = timedelta(hours=1)
@@ -64,7 +64,9 @@ def daily_at(moment: datetime) -> CrontabSchedule:
 
 
 def runs() -> list[tuple[str, datetime]]:
-    return list(ScheduleRun.objects.order_by("due_at", "schedule").values_list("schedule", "due_at"))
+    """The due times with a job."""
+    enqueued = ScheduleRun.objects.filter(outcome="enqueued", job__isnull=False)
+    return list(enqueued.order_by("due_at", "schedule").values_list("schedule", "due_at"))
 
 
 def failures() -> list[tuple[str, str]]:
@@ -150,24 +152,11 @@ def seconds(every: int) -> IntervalSchedule:
 class TestMissed:
     """What was due while no beat ran."""
 
-    def watched(self, done: datetime, **rule: Any) -> Watched:
-        return Watched(True, Rule(Interval(timedelta(seconds=10)), **rule), done, done, done)
-
     def test_the_latest_is_made_up_for(self, beat: Scheduler) -> None:
         latest = timezone.now().replace(second=0, microsecond=0) - timedelta(hours=9)
         schedule(crontab=daily_at(latest))  # django-celery-beat reads only crons within two hours of now
         beat.look()
         assert runs() == [("bell", latest)]
-
-    @pytest.mark.parametrize("away", [timedelta(seconds=26), LONG_AGO])
-    def test_those_of_the_last_half_minute_are(self, away: timedelta) -> None:
-        now = datetime(2026, 11, 22, 10, 0, 5, tzinfo=UTC)
-        due = self.watched(now - away).due(now)
-        assert [f"{at:%M:%S}" for at in due] == ["59:40", "59:50", "00:00"]
-
-    def test_nothing_after_the_end(self) -> None:
-        now = datetime(2026, 11, 22, 10, 0, 5, tzinfo=UTC)
-        assert self.watched(now - LONG_AGO, end=now - timedelta(seconds=1)).due(now) == []
 
 
 class TestLeading:
@@ -189,9 +178,9 @@ class TestLeading:
 
     def test_a_leader_by_mistake_enqueues_nothing_twice(self, beat: Scheduler) -> None:
         schedule()
-        (task,) = _schedules()
+        (task,) = rows()
         new_beat().look()
-        beat.enqueue_due(task, beat.watch(task))  # as one that was frozen after it had read the schedules
+        beat.settle(task, beat.watch(task))  # as one that was frozen after it had read the schedules
         assert len(runs()) == Job.objects.count() == 1
         assert PeriodicTask.objects.get().total_run_count == 1
 
@@ -200,9 +189,9 @@ class TestLeading:
         self, beat: Scheduler, change: dict[str, Any]
     ) -> None:
         schedule()
-        (task,) = _schedules()
+        (task,) = rows()
         PeriodicTask.objects.update(**change)
-        beat.enqueue_due(task, beat.watch(task))
+        beat.settle(task, beat.watch(task))
         assert runs() == []
 
 
