@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils import timezone
+
 from jobs.errors import UnknownProcessor
 from jobs.models import Job, Status
 from jobs.payload import REDACTED
@@ -21,6 +23,22 @@ def percent(job: Job) -> int:
     if job.status == Status.COMPLETED:
         return 100
     return max(0, min(100, int((job.progress or {}).get("percent") or 0)))
+
+
+def run_seconds(job: Job) -> float | None:
+    """How long the latest run took, or has taken so far; None where none is known."""
+    end = job.finished_at or (timezone.now() if job.status == Status.PROCESSING else None)
+    return None if job.started_at is None or end is None else max(0.0, (end - job.started_at).total_seconds())
+
+
+def seconds_left(job: Job, usual: float | None = None) -> float | None:
+    """Until a running job is done: by its progress, else by the `usual` seconds of its type. None: nobody knows."""
+    so_far = run_seconds(job)
+    if job.status != Status.PROCESSING or so_far is None:
+        return None
+    if done := percent(job):
+        return so_far * (100 - done) / done
+    return usual - so_far if usual is not None and usual > so_far else None
 
 
 def duration(seconds: float) -> str:

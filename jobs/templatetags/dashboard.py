@@ -1,7 +1,7 @@
 """How values look on the dashboard: states, numbers, times, icons."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,12 @@ from django.utils.safestring import SafeString
 
 from jobs import shown
 from jobs.metrics import Count
+from jobs.models import Job
+from jobs.search import quoted
 
 register = template.Library()
 EMPTY = "—"
+TO_THE_SECOND = "%Y-%m-%d %H:%M:%S"
 
 
 @register.simple_tag
@@ -46,7 +49,7 @@ def jobs_link(**terms: object) -> str:
 
 
 def _quoted(value: str) -> str:
-    return f'"{value}"' if " " in value else value
+    return value if value.startswith(("<", ">")) else quoted(value)
 
 
 @register.filter
@@ -66,6 +69,12 @@ def number(value: Count | float | None) -> str:
 
 
 @register.filter
+def rounded(value: float) -> str:
+    """`12,346`, or `2.5` where it is small."""
+    return f"{value:,.1f}" if value < 10 and value % 1 else f"{value:,.0f}"
+
+
+@register.filter
 def percent(value: float | None) -> str:
     """`98.25 %`, without zeros at its end."""
     return EMPTY if value is None else f"{value:.2f}".rstrip("0").rstrip(".") + " %"
@@ -82,11 +91,29 @@ def milliseconds(value: float | None) -> str:
 
 
 @register.filter
+def progress(job: Job) -> int:
+    """0 to 100."""
+    return shown.percent(job)
+
+
+@register.filter
+def run_time(job: Job) -> str:
+    return duration(shown.run_seconds(job))
+
+
+@register.filter
+def time_left(job: Job, usual: Mapping[str, float | None]) -> str:
+    """About how long it will run, `usual` being the seconds that each type takes."""
+    left = shown.seconds_left(job, usual.get(job.type))
+    return EMPTY if left is None else f"about {shown.rough(left)}"
+
+
+@register.filter
 def moment(when: datetime | None) -> SafeString | str:
     """To the second, in UTC."""
     if when is None:
         return EMPTY
-    return format_html('<time datetime="{}">{:%Y-%m-%d %H:%M:%S}</time>', when.isoformat(), timezone.localtime(when))
+    return format_html('<time datetime="{}">{}</time>', when.isoformat(), f"{timezone.localtime(when):{TO_THE_SECOND}}")
 
 
 @register.filter
@@ -96,7 +123,7 @@ def relative(when: datetime | None) -> SafeString | str:
         return EMPTY
     seconds = (timezone.now() - when).total_seconds()
     words = f"{shown.rough(seconds)} ago" if seconds >= 0 else f"in {shown.rough(-seconds)}"
-    exact = f"{timezone.localtime(when):%Y-%m-%d %H:%M:%S %Z}"
+    exact = f"{timezone.localtime(when):{TO_THE_SECOND} %Z}"
     return format_html('<time datetime="{}" title="{}" data-relative>{}</time>', when.isoformat(), exact, words)
 
 
@@ -110,10 +137,11 @@ def as_json(value: Any) -> str:
 def sparkline(values: Sequence[float], words: str) -> SafeString:
     """Bars, one a value, the highest as high as the line. `words` say what they are."""
     top = max(values, default=0) or 1
+    heights = [max(1.0, 24 * value / top) for value in values]
     bars = format_html_join(
         "",
-        '<rect x="{}" y="{:.1f}" width="3" height="{:.1f}" rx="0.5"></rect>',
-        ((4 * place, 24 - max(1, 24 * value / top), max(1, 24 * value / top)) for place, value in enumerate(values)),
+        '<rect x="{}" y="{}" width="3" height="{}"></rect>',
+        ((4 * place, f"{24 - height:.1f}", f"{height:.1f}") for place, height in enumerate(heights)),
     )
     return format_html(
         '<svg class="sparkline" viewBox="0 0 {} 24" role="img" aria-label="{}" preserveAspectRatio="none">{}</svg>',
