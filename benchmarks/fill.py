@@ -63,7 +63,7 @@ INSERT INTO jobs_job (id, type, payload, result, queue, priority, status, run, a
     created_at, scheduled_at, expires_at, claimed_at, started_at, finished_at, lease_expires_at, worker, progress,
     created_by, tags, request_id, schedule)
 SELECT pg_temp.id_at(created_at), type,
-    jsonb_build_object('gameId', (n * 7919) %% 50000, 'userId', n %% 9973,
+    jsonb_build_object('gameId', (n::bigint * 7919) %% 50000, 'userId', n %% 9973,
         'locale', (ARRAY['en', 'de', 'fr'])[1 + n %% 3]),
     CASE WHEN status = 'completed' THEN CASE WHEN type = 'cache_warmup'
         THEN jsonb_build_object('hits', n %% 40, 'misses', n %% 10) ELSE jsonb_build_object('items', n %% 100) END END,
@@ -106,14 +106,15 @@ FROM (
 FAILURES = """
 INSERT INTO jobs_failure (job_id, run, attempt, error, message, traceback, classification, fingerprint, worker,
     started_at, failed_at)
-SELECT j.id, a.attempt, a.attempt, e.name, replace(e.message, '%%s', (abs(hashtext(j.id::text)) %% 100000)::text),
+SELECT j.id, a.attempt, a.attempt, e.name,
+    replace(e.message, '%%s', (abs(hashtext(j.id::text)::bigint) %% 100000)::text),
     E'Traceback (most recent call last):\\n  File "tasks.py", line 42, in ' || j.type || E'\\n    call(payload)\\n'
         || e.name || ': ' || e.message,
     e.classification, e.fingerprint, coalesce(j.worker, ''), j.started_at,
     j.finished_at - (j.attempt - a.attempt) * interval '30 seconds'
 FROM jobs_job j CROSS JOIN LATERAL generate_series(1, CASE j.status WHEN 'failed' THEN j.attempt ELSE j.attempt - 1 END)
     AS a(attempt)
-JOIN error e ON e.number = floor(%(errors)s * ((abs(hashtext(j.id::text)) %% 1000) / 1000.0) ^ 2)
+JOIN error e ON e.number = floor(%(errors)s * ((abs(hashtext(j.id::text)::bigint) %% 1000) / 1000.0) ^ 2)
 WHERE j.status IN ('completed', 'failed')
 """
 LOG_LINES = """
@@ -128,8 +129,8 @@ FROM jobs_job WHERE status = 'cancelled'
 """
 WORKERS = """
 INSERT INTO jobs_worker (name, pool, queues, concurrency, running, stuck, processed, failed, draining, started_at)
-SELECT 'io@node-' || n || ':1', 'threads', ARRAY(SELECT name::text FROM jobs_queue ORDER BY name), 32, 15, 0, 250000, 5000,
-    false, now() - interval '3 days' FROM generate_series(1, 4) AS n
+SELECT 'io@node-' || n || ':1', 'threads', ARRAY(SELECT name::text FROM jobs_queue ORDER BY name), 32, 15, 0, 250000,
+    5000, false, now() - interval '3 days' FROM generate_series(1, 4) AS n
 """
 # The last whole day again for each of the 33 before it.
 HISTORY = """
@@ -137,7 +138,7 @@ INSERT INTO jobs_rollup (period, at, type, queue, outcome, count, wait_ms, run_m
 SELECT period, at - day * interval '1 day', type, queue, outcome, count, wait_ms, run_ms, waits, runs
 FROM jobs_rollup CROSS JOIN generate_series(1, 33) AS day
 WHERE period = 3600 AND at >= date_trunc('hour', now()) - interval '24 hours' AND at < date_trunc('hour', now())
-ON CONFLICT DO NOTHING
+ON CONFLICT (period, at, type, queue, outcome) DO UPDATE SET count = excluded.count WHERE excluded.outcome = 'enqueued'
 """
 
 
