@@ -77,23 +77,32 @@ def configuration_problems() -> list[str]:
     return [str(message.msg) for message in run_checks() if message.is_serious()]
 
 
-def worker_problems(queues: Iterable[str], *, autoscale: bool = False) -> list[str]:
+def worker_problems(queues: Sequence[str], *, autoscale: bool = False) -> list[str]:
     """Why a worker for these queues must not start, one line each."""
     problems = configuration_problems()
-    problems += [f"There is no queue {name!r} in JOBS_QUEUES." for name in queues if name not in settings.JOBS_QUEUES]
+    known = [name for name in queues if name in settings.JOBS_QUEUES]
+    problems += [f"There is no queue {name!r} in JOBS_QUEUES." for name in queues if name not in known]
     if autoscale:
         problems.append("Celery's autoscaler is not supported: set the concurrency.")
-    return problems + database_problems()
+    return problems + database_problems(known)
 
 
-def database_problems() -> list[str]:
-    """Why the database cannot be used, if so."""
+def database_problems(queues: Iterable[str] = ()) -> list[str]:
+    """Why the database cannot be used, if so: at all, or for jobs of these queues."""
     session = sessions.plain_connection()  # a pool would hide the reason behind its own time-out
     try:
         executor = MigrationExecutor(session)
-        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if missing := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            return [f"The database lacks {len(missing)} migrations: run manage.py migrate."]
+        with session.cursor() as cursor:
+            cursor.execute("SELECT name FROM jobs_queue")
+            rows = {name for (name,) in cursor.fetchall()}
     except (OperationalError, InterfaceError) as error:
         return [f"The database of DATABASE_URL cannot be used: {' '.join(str(error).split())}"]
     finally:
         session.close()
-    return [f"The database lacks {len(missing)} migrations: run manage.py migrate."] if missing else []
+    return [
+        f"The queue {name!r} has no row, so no job of it is taken: run manage.py migrate."
+        for name in queues
+        if name not in rows
+    ]

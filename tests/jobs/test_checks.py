@@ -4,6 +4,7 @@ from django.core.checks import run_checks
 from pytest_django import Settings
 
 from jobs import checks
+from jobs.models import Queue
 
 
 def ids() -> list[str | None]:
@@ -63,3 +64,10 @@ def test_a_worker_is_told_each_unknown_queue_and_the_autoscaler() -> None:
         "There is no queue 'nada' in JOBS_QUEUES.",
         "Celery's autoscaler is not supported: set the concurrency.",
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_is_told_of_a_queue_that_was_added_since_the_last_migrate() -> None:
+    Queue.objects.filter(name="bgg").delete()
+    (problem,) = checks.worker_problems(["default", "bgg"])
+    assert problem == "The queue 'bgg' has no row, so no job of it is taken: run manage.py migrate."
