@@ -1,11 +1,14 @@
 """Every setting of a deployment, read from the environment. `docs/settings.md` explains each."""
 
 import ssl
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import structlog
+from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.templatetags.static import static
 from kombu import Queue
 
 from config import environment as env
@@ -29,6 +32,7 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "django_celery_beat",
     "django_celery_results",
+    "axes",
     "django_htmx",
     "ninja",
     "jobs",
@@ -36,7 +40,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "jobs.middleware.RequestId",
     "django.middleware.security.SecurityMiddleware",
+    "jobs.middleware.Policies",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -45,6 +51,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024  # bytes of a request's body
@@ -54,6 +61,7 @@ UNFOLD = {
     "SITE_TITLE": "Jobyard",
     "SITE_HEADER": "Jobyard",
     "SITE_SYMBOL": "manufacturing",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("jobs/mark.svg")}],
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"navigation": "jobs.admin.sidebar.navigation"},
 }
@@ -78,6 +86,20 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
+
+# --- Log-in: who fails too often is kept out for a while, by name and address together ----------------
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AXES_FAILURE_LIMIT = env.whole("LOGIN_FAILURES", 5, least=1)
+AXES_COOLOFF_TIME = timedelta(seconds=env.whole("LOGIN_LOCKOUT", 900, least=1))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_USERNAME_CALLABLE = "jobs.views.login_name"
+AXES_LOCKOUT_CALLABLE = "jobs.views.locked_out"
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # else whoever tries again too early never gets in
+AXES_DISABLE_ACCESS_LOG = True  # it would grow for ever
+AXES_ENABLE_ADMIN = False  # `jobs.admin.accounts` has the page
+AXES_VERBOSE = False
+AXES_SENSITIVE_PARAMETERS = ["username"]  # not in logs: now and then it is a password
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
@@ -104,6 +126,27 @@ SECURE_HSTS_PRELOAD = env.flag("SECURE_HSTS_PRELOAD", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # subdomains and preload lists: their owner's choice
+
+# --- What browsers may do with our pages: nothing of other hosts, nothing inline ---------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+ADMIN_CONTENT_SECURITY_POLICY = {  # instead of those above: unfold's Alpine evaluates attributes and sets styles
+    "script-src": [SELF, UNSAFE_EVAL],
+    "style-src": [SELF, UNSAFE_INLINE],
+}
+PERMISSIONS_POLICY = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+SECURE_REFERRER_POLICY = "same-origin"
 
 # --- Which queues there are, and which kind of worker takes from them -----------------------------
 # `intake`: messages that other Celery clients put on the queue become jobs.
@@ -223,6 +266,7 @@ def _plain(logger: object, method: str, event: structlog.types.EventDict) -> str
 
 
 _before = [
+    structlog.contextvars.merge_contextvars,  # on whose behalf: see `jobs.logs`
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.ExtraAdder(),
@@ -253,12 +297,13 @@ LOGGING = {
         "jobs": {"level": LOG_LEVEL},
         "processors": {"level": LOG_LEVEL},
         "celery.app.trace": {"level": 100},  # nothing: it shows payloads, secrets too; `jobs` says how jobs end
+        "axes": {"level": "WARNING"},
         "flower": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},  # a line per request, with its query
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "uvicorn": {"handlers": [], "propagate": True},
-        "uvicorn.access": {"handlers": [], "propagate": True},
+        "uvicorn.access": {"level": 100},  # nothing: it shows queries, tokens too; `jobs.web` says what was asked
         "uvicorn.error": {"handlers": [], "propagate": True},
     },
 }

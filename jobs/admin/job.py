@@ -16,7 +16,6 @@ from jobs.admin.base import ChangeList, display
 from jobs.admin.formats import (
     EMPTY,
     bar,
-    duration,
     job_link,
     json_block,
     moment,
@@ -28,6 +27,7 @@ from jobs.admin.job_actions import JobActions
 from jobs.admin.job_inlines import EventInline, FailureInline
 from jobs.admin.job_list import JobChangeList, QueueFilter, TypeFilter, matching
 from jobs.models import Chord, Job, Status
+from jobs.shown import duration
 
 CHILDREN_SHOWN = 20
 

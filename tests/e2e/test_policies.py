@@ -1,0 +1,89 @@
+"""What a real browser makes of the policies: nothing of ours breaks them, and nothing comes from elsewhere."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.contrib.auth.models import User
+from playwright.sync_api import ConsoleMessage, Page, Response, expect
+
+from jobs.management.embedded import free_port
+from jobs.processor import enqueue
+from jobs.testing import perform
+from tests.integration import servers
+from tests.integration.jobtypes import tasks as tasks  # registers them
+
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("db")]
+
+
+@pytest.fixture
+def site(db: None, tmp_path: Path) -> Iterator[str]:
+    User.objects.create_superuser("operator", password="let me in")
+    server = servers.site(tmp_path / "site.log", free_port(), free_port())
+    yield server.wait_until_up().url
+    server.remove()
+    User.objects.all().delete()
+
+
+@pytest.fixture
+def watched(page: Page) -> Iterator[Page]:
+    """A page that is asked at the end for complaints, pages without a strict policy, and other hosts."""
+    complaints: list[str] = []
+    without: list[str] = []
+    hosts: set[str] = set()
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(f"{page.url}: {message.text}")
+
+    def see(response: Response) -> None:
+        hosts.add(urlsplit(response.url).netloc)
+        if "text/html" in response.headers.get("content-type", ""):
+            policy = response.headers.get("content-security-policy", "")
+            if "default-src 'none'" not in policy or "//" in policy:
+                without.append(response.url)
+
+    page.on("console", hear)
+    page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
+    page.on("response", see)
+    yield page
+    assert complaints == []
+    assert without == []
+    assert len(hosts) == 1
+
+
+def log_in(page: Page, site: str) -> None:
+    page.goto(f"{site}/admin/")
+    page.get_by_label("Username").fill("operator")
+    page.get_by_label("Password").fill("let me in")
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{site}/**")
+
+
+def test_the_admin_works_under_its_policy(site: str, watched: Page) -> None:
+    failed = perform(enqueue("flaky", {"times": 9}, max_attempts=1))
+    waiting = enqueue("noop")
+    log_in(watched, site)
+    watched.goto(f"{site}/admin/jobs/job/", wait_until="networkidle")
+    links = watched.get_by_role("link").evaluate_all("links => links.map(link => link.href)")
+    lists = {link for link in links if re.fullmatch(rf"{site}/admin/\w+/\w+/", link)}
+    assert len(lists) > 12
+    for address in sorted(lists):
+        watched.goto(address, wait_until="networkidle")
+        if watched.locator(f"a[href$='{urlsplit(address).path}add/']").count():
+            watched.goto(f"{address}add/", wait_until="networkidle")
+    watched.goto(f"{site}/admin/jobs/job/{failed.pk}/change/", wait_until="networkidle")
+    expect(watched.get_by_text("attempt 1 fails").first).to_be_visible()
+    watched.goto(f"{site}/admin/jobs/job/{waiting.id}/change/", wait_until="networkidle")
+    watched.get_by_role("link", name="Cancel").or_(watched.get_by_role("button", name="Cancel")).first.click()
+    watched.get_by_label("Reason").fill("no guests")
+    watched.get_by_role("button", name="Cancel the job").click()
+    expect(watched.get_by_text("1 job cancelled")).to_be_visible()
+
+
+def test_the_pages_of_the_api_work_under_it(site: str, watched: Page) -> None:
+    watched.goto(f"{site}/api/docs", wait_until="networkidle")
+    watched.locator(".opblock-summary").first.click()
+    expect(watched.locator(".opblock-body").first).to_be_visible()
