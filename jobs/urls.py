@@ -3,12 +3,13 @@
 from django.urls import include, path
 
 from jobs import probes, views
-from jobs.api import api
+from jobs.api import administration_urls, api
 from jobs.api.problems import nothing_here
 
 urlpatterns = [
     path("api/", api.urls),
     path("api/<path:path>", nothing_here),
+    path("", include(administration_urls)),  # at /admin/jobs/
     path("flower/auth", views.flower_auth, name="flower-auth"),
     path("flower/", views.flower, name="flower"),
     path("flower/<path:path>", views.flower),

@@ -1,6 +1,8 @@
 """Rows as the API shows them."""
 
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from jobs import shown
 from jobs.api.schemas import AttemptOut, EventOut, JobHistoryOut, JobOut, ProgressOut
@@ -8,8 +10,24 @@ from jobs.models import Event, Failure, Job, Status
 
 
 def job_out(job: Job) -> JobOut:
-    last = None if job.status == Status.COMPLETED else job.failures.order_by("-run").first()
+    return jobs_out([job])[0]
+
+
+def jobs_out(jobs: Sequence[Job]) -> list[JobOut]:
+    last = last_failures(jobs)
+    return [job_out_of(job, last.get(job.id)) for job in jobs]
+
+
+def job_out_of(job: Job, last: Failure | None) -> JobOut:
+    """A job whose last failure is known, without a look at the database."""
     return JobOut(**_fields(job, last))
+
+
+def last_failures(jobs: Sequence[Job]) -> dict[UUID, Failure]:
+    """The last failure of each of these jobs that has not made up for it."""
+    ids = [job.id for job in jobs if job.status != Status.COMPLETED]
+    failures = Failure.objects.filter(job_id__in=ids).order_by("job_id", "-run").distinct("job_id").defer("traceback")
+    return {failure.job_id: failure for failure in failures}
 
 
 def job_history_out(job: Job) -> JobHistoryOut:

@@ -3,15 +3,16 @@
 from http import HTTPStatus
 
 from django.http import HttpRequest
-from ninja import Router
 from ninja.responses import Status as Answer
 
 from jobs import health
 from jobs.api import auth
+from jobs.api.platform import DetailsOut, HealthOut, PartOut, QueuesOut, SchedulerOut, WorkersOut
 from jobs.api.problems import declared
-from jobs.api.schemas import DetailsOut, HealthOut, PartOut, QueuesOut, QueueStatusOut, SchedulerOut, WorkersOut
+from jobs.api.routing import Router
+from jobs.api.schemas import QueueStatusOut
 
-router = Router(tags=["platform"], by_alias=True)
+router = Router("platform")
 
 
 @router.get("/health", auth=auth.READ, response={200: HealthOut, **declared(), 503: HealthOut})

@@ -1,107 +1,103 @@
-"""One job: enqueue it, look at it, cancel it, retry it."""
+"""Jobs that are there: the list, one of them, and what becomes of it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from ninja import Path, Router
+from ninja import Path, Query
 from ninja.responses import Status as Answer
 
-from jobs import lifecycle
-from jobs.api import auth, problems
-from jobs.api.answers import job_history_out, job_out
+from jobs import lifecycle, metrics
+from jobs.api import answers, auth, problems
 from jobs.api.auth import ApiRequest
-from jobs.api.problems import Place, Problem, declared
-from jobs.api.schemas import BackoffIn, EnqueuedOut, FlatJobIn, JobHistoryOut, JobOut, NewJobIn, Options, StatusOut
+from jobs.api.enqueueing import router
+from jobs.api.paging import Cursor, Limit, page
+from jobs.api.problems import Problem, declared
+from jobs.api.readers import READ_ONE
+from jobs.api.schemas import EnqueuedOut, JobHistoryOut, JobListOut, JobOut, RerunIn, StatusOut
 from jobs.errors import UnknownProcessor
-from jobs.models import Job, Status
-from jobs.processor import Backoff, enqueue, get_processor, processors
-
-router = Router(tags=["jobs"], by_alias=True)
+from jobs.models import TERMINAL, Job, Status
+from jobs.processor import get_processor
 
 JobId = Annotated[UUID, Path(alias="jobId")]
 
 
-@router.post("/enqueue", auth=auth.ENQUEUE, response={202: EnqueuedOut, **declared(400, 413, 422)})
-def enqueue_job(request: ApiRequest, job: NewJobIn) -> Answer[EnqueuedOut]:
-    """Enqueue a job."""
-    return _enqueue(request, job.type, job.payload, job, payload_at=("payload",))
+@router.get("", auth=auth.READ, response={200: JobListOut, **declared(422)})
+def list_jobs(
+    request: HttpRequest,
+    status: Status | None = None,
+    of_type: Annotated[str | None, Query(None, alias="type", max_length=200)] = None,
+    queue: Annotated[str | None, Query(None, max_length=100)] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> JobListOut:
+    """How many jobs wait, run and have ended, and a page of jobs: what ended last first, else the newest."""
+    wanted = {"status": status, "type": of_type and of_type.replace("-", "_"), "queue": queue}
+    jobs: QuerySet[Job] = Job.objects.filter(**{name: value for name, value in wanted.items() if value is not None})
+    order = ("-finished_at", "-id") if status in TERMINAL else ("-id",)
+    found = page(jobs, order, limit, cursor)
+    return JobListOut(**metrics.queue_status()._asdict(), items=answers.jobs_out(found.rows), next=found.next)
 
 
-@router.post("", auth=auth.ENQUEUE, response={202: EnqueuedOut, **declared(400, 413, 422)})
-def create_job(request: ApiRequest, job: FlatJobIn) -> Answer[EnqueuedOut]:
-    """Enqueue a job, the fields of its payload flat beside `type`, or under `payload`."""
-    if job.payload is not None:
-        return _enqueue(request, job.type, job.payload, job, payload_at=("payload",))
-    return _enqueue(request, job.type, job.model_extra or {}, job, payload_at=())
-
-
-def _enqueue(
-    request: ApiRequest, name: str, payload: dict[str, Any], options: Options, payload_at: Place
-) -> Answer[EnqueuedOut]:
-    with problems.of_the_body(payload=payload_at):
-        processor = get_processor(name)
-        if processor.name not in processors():
-            raise UnknownProcessor(f"unknown job type {name!r}")  # Celery's own tasks are nobody's to call
-        found = enqueue(processor, payload, created_by=request.auth.name, **_options(options))
-    return Answer(202, EnqueuedOut(job_id=found.id, status=Status(found.status), created=found.created))
-
-
-def _options(options: Options) -> dict[str, Any]:
-    """The options that were given, as the core names them."""
-    given = {
-        "priority": options.priority,
-        "scheduled_at": options.scheduled_for,
-        "max_attempts": options.runs,
-        "backoff": options.backoff and _backoff(options.backoff),
-        "queue": options.queue,
-        "unique_key": options.unique_key,
-        "tags": options.tags or None,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _backoff(given: BackoffIn) -> Backoff:
-    base = given.delay / 1000
-    if given.type == "fixed":
-        return Backoff(base=base, max=base, factor=1.0, jitter=False)
-    return Backoff(base=base, max=max(base, Backoff().max))
-
-
-@router.get("/status/{jobId}", auth=auth.READ, response={200: JobHistoryOut | JobOut, **declared(404, 422)})
+@router.get("/status/{jobId}", auth=READ_ONE, response={200: JobHistoryOut | JobOut, **declared(404, 422)})
 def job_status(request: HttpRequest, job_id: JobId, include: Literal["history"] | None = None) -> JobOut:
     """A job. The same as `GET /api/jobs/{jobId}`."""
-    job = _job(job_id)
-    return job_history_out(job) if include else job_out(job)
+    job = the_job(job_id)
+    return answers.job_history_out(job) if include else answers.job_out(job)
 
 
-@router.get("/{jobId}", auth=auth.READ, response={200: JobHistoryOut | JobOut, **declared(404, 422)})
+@router.get("/{jobId}", auth=READ_ONE, response={200: JobHistoryOut | JobOut, **declared(404, 422)})
 def get_job(request: HttpRequest, job_id: JobId, include: Literal["history"] | None = None) -> JobOut:
     """A job; with `include=history` its attempts, the successful one too, and what people and sweeps did to it."""
     return job_status(request, job_id, include)
 
 
-def _job(job_id: UUID) -> Job:
+def the_job(job_id: UUID) -> Job:
+    """The job, or a 404."""
     job = Job.objects.filter(id=job_id).first()
     if job is None:
         raise Problem(404, f"There is no job {job_id}; finished jobs are kept for a while only.")
     return job
 
 
-@router.delete("/{jobId}", auth=auth.CHANGE, response={200: StatusOut, 202: StatusOut, **declared(404, 409, 422)})
+@router.delete("/{jobId}", auth=auth.CANCEL, response={200: StatusOut, 202: StatusOut, **declared(404, 409, 422)})
 def cancel_job(request: ApiRequest, job_id: JobId) -> Answer[StatusOut]:
     """Cancel a job: 200 when it waited, 202 when it runs and was asked to end."""
     became = lifecycle.cancel([job_id], actor=request.auth.name).get(job_id)
     if became is None:
-        raise Problem(409, f"The job is {_job(job_id).status} already.")
+        raise Problem(409, f"The job is {the_job(job_id).status} already.")
     return Answer(200 if became == Status.CANCELLED else 202, StatusOut(job_id=job_id, status=became))
 
 
-@router.post("/{jobId}/retry", auth=auth.CHANGE, response={202: StatusOut, **declared(404, 409, 422)})
+@router.post("/{jobId}/retry", auth=auth.RETRY, response={202: StatusOut, **declared(404)})
 def retry_job(request: ApiRequest, job_id: JobId) -> Answer[StatusOut]:
     """Run a failed or cancelled job again, with all its attempts."""
+    return retried(request, job_id)
+
+
+def retried(request: ApiRequest, job_id: UUID) -> Answer[StatusOut]:
+    """The answer of every address that retries."""
     answer = lifecycle.retry([job_id], actor=request.auth.name)
     if job_id not in answer.retried:
-        _job(job_id)
+        the_job(job_id)
         raise Problem(409, f"The job cannot be retried: {answer.skipped[job_id]}.")
     return Answer(202, StatusOut(job_id=job_id, status=Status.PENDING))
+
+
+@router.post("/{jobId}/rerun", auth=auth.ENQUEUE, response={202: EnqueuedOut, **declared(400, 404)})
+def rerun_job(request: ApiRequest, job_id: JobId, changes: RerunIn | None = None) -> Answer[EnqueuedOut]:
+    """Enqueue a new job like this one, which has ended; with another payload if one is given."""
+    job = the_job(job_id)
+    payload = None
+    if changes is not None and changes.payload is not None:
+        with problems.of_the_body():
+            try:
+                payload = get_processor(job.type).encode_row_payload(changes.payload)
+            except UnknownProcessor as error:
+                raise Problem(409, f"The job cannot be run with another payload: {error}") from error
+    new = lifecycle.rerun([job_id], actor=request.auth.name, payload=payload).get(job_id)
+    if new is None:
+        why = f"it is {job.status}" if job.status not in TERMINAL else f"its unique key {job.unique_key!r} is taken"
+        raise Problem(409, f"The job cannot be run again: {why}.")
+    return Answer(202, EnqueuedOut(job_id=new, status=Status.PENDING, created=True))

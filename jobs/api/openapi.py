@@ -1,6 +1,6 @@
 """The API object: django-ninja's, with its contract told in full.
 
-Errors are problems everywhere, bodies are strict JSON, and the OpenAPI document says which media
+Errors are problems everywhere, bodies are strict JSON, and the OpenAPI document says who may call what, which media
 type an error has and what the payload of each job type looks like.
 """
 
@@ -65,14 +65,21 @@ class JobsApi(NinjaAPI):
     def get_openapi_operation_id(self, operation: Operation) -> str:
         return to_camel(operation.view_func.__name__)
 
-    def get_openapi_schema(self, **options: Any) -> OpenAPISchema:
-        document = super().get_openapi_schema(**options)
+    def get_openapi_schema(self, *, path_prefix: str | None = None, path_params: Any = None) -> OpenAPISchema:
+        document = Document(self, self.get_root_path(path_params or {}) if path_prefix is None else path_prefix)
         for path in document["paths"].values():
             for operation in path.values():
                 _tell_media_types(operation["responses"])
                 operation["responses"] = dict(sorted(operation["responses"].items()))
-        _tell_payloads(document)
+        _tell_payloads(document["components"]["schemas"])
         return document
+
+
+class Document(OpenAPISchema):
+    def operation_security(self, operation: Operation) -> list[dict[str, Any]]:
+        """Each way in with the scope of a key, or the permissions of which a session needs one."""
+        super().operation_security(operation)  # notes the schemes
+        return [{type(auth).__name__: getattr(auth, "needs", [])} for auth in operation.auth_callbacks]
 
 
 def _errors(context: ValidationErrorContext[Any]) -> Iterator[dict[str, Any]]:
@@ -91,11 +98,9 @@ def _tell_media_types(responses: dict[int, Any]) -> None:
             content[problems.MEDIA_TYPE] = {"schema": PROBLEM}
 
 
-def _tell_payloads(document: OpenAPISchema) -> None:
-    """One schema per job type, told apart by `type`, for the body of `POST /api/jobs/enqueue`."""
-    schemas = document["components"]["schemas"]
-    base = schemas["NewJobIn"]
-    variants = {}
+def _tell_payloads(schemas: dict[str, Any]) -> None:
+    """What a body that enqueues looks like for each job type, told apart by `type`: wrapped, and flat for FlatJobIn."""
+    wrapped, either = {}, {}
     for name, processor in processors().items():
         payload: dict[str, Any] = PLAIN_TASK
         if processor.payload_model:
@@ -103,21 +108,33 @@ def _tell_payloads(document: OpenAPISchema) -> None:
             payload = processor.payload_model.model_json_schema(ref_template=f"#/components/schemas/{name}.{{model}}")
             schemas.update({f"{name}.{nested}": schema for nested, schema in payload.pop("$defs", {}).items()})
         schemas[f"{name}.payload"] = payload
-        properties = {
-            **base["properties"],
-            "type": {"const": name, "type": "string"},
-            "payload": {"$ref": REF_TEMPLATE.format(model=f"{name}.payload")},
-        }
-        required = ["type", "payload"] if payload.get("required") else ["type"]
-        schemas[name] = {
-            **base,
-            "title": name,
-            "description": processor.description,
-            "properties": properties,
-            "required": required,
-        }
-        variants[name] = REF_TEMPLATE.format(model=name)
-    schemas["NewJobIn"] = {
-        "oneOf": [{"$ref": reference} for reference in variants.values()],
-        "discriminator": {"propertyName": "type", "mapping": variants},
+        nested = {"payload": {"$ref": REF_TEMPLATE.format(model=f"{name}.payload")}}
+        required = ["payload"] if payload.get("required") else []
+        schemas[name] = _variant(schemas["NewJobIn"], name, processor.description, nested, required)
+        flat = payload.get("properties", {})
+        schemas[f"{name}.flat"] = _variant(schemas["NewJobIn"], name, "", flat, payload.get("required", []))
+        both = [{"$ref": REF_TEMPLATE.format(model=model)} for model in (f"{name}.flat", name)]
+        schemas[f"{name}.either"] = {"title": name, "description": processor.description, "anyOf": both}
+        wrapped[name] = REF_TEMPLATE.format(model=name)
+        either[name] = REF_TEMPLATE.format(model=f"{name}.either")
+    schemas["NewJobIn"] = _one_of(wrapped)
+    schemas["FlatJobIn"] = _one_of(either)
+
+
+def _variant(
+    base: dict[str, Any], name: str, description: str, fields: dict[str, Any], required: list[str]
+) -> dict[str, Any]:
+    """The body for one job type: the options of any, and these fields."""
+    options = {option: schema for option, schema in base["properties"].items() if option not in ("type", "payload")}
+    return {
+        **base,
+        "title": name,
+        "description": description,
+        "properties": {"type": {"const": name, "type": "string"}, **fields, **options},
+        "required": ["type", *required],
     }
+
+
+def _one_of(variants: dict[str, str]) -> dict[str, Any]:
+    references = [{"$ref": reference} for reference in variants.values()]
+    return {"oneOf": references, "discriminator": {"propertyName": "type", "mapping": variants}}

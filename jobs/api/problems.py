@@ -71,7 +71,7 @@ def invalid(errors: Sequence[FieldError]) -> Problem:
 
 def declared(*statuses: int) -> dict[frozenset[int], type[ProblemOut]]:
     """The `response` entries of an operation for its error statuses; those that any may give are added."""
-    return {frozenset({401, 403, 503, *statuses}): ProblemOut}
+    return {frozenset({401, 403, 429, 503, *statuses}): ProblemOut}
 
 
 @contextmanager

@@ -1,76 +1,17 @@
-"""What the API reads and writes about jobs: camelCase outside, snake_case accepted in bodies.
+"""What the API reads and writes about jobs. How a row becomes an answer is `jobs.api.answers`."""
 
-How a row becomes an answer is `jobs.api.answers`.
-"""
-
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    WithJsonSchema,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, model_validator
 
-from jobs.models import Failure, Priority, Status
+from jobs.api.fields import Camel, Line, Moment, PriorityIn, Tag
+from jobs.models import Failure, Status
 
-PRIORITY_NAMES = {name.lower(): value for name, value in Priority.__members__.items()}
 MAX_ATTEMPTS = 1000
+MOST_JOBS = 10_000  # in one bulk
 MAX_DELAY = 30 * 24 * 3600 * 1000  # ms
-
-
-class Camel(BaseModel):
-    """camelCase names in JSON; both spellings are read."""
-
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
-
-
-def _number(priority: Any) -> Any:
-    if isinstance(priority, str):
-        if priority not in PRIORITY_NAMES:
-            raise ValueError(f"a number from 1 to 10 or one of {', '.join(PRIORITY_NAMES)}")
-        return PRIORITY_NAMES[priority].value
-    return priority
-
-
-def _written(moment: Any) -> Any:
-    if not isinstance(moment, str):
-        raise ValueError("a date and time in ISO 8601 with its UTC offset, as a string")
-    return moment
-
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("outside the years 1 to 9999") from None
-
-
-PriorityIn = Annotated[
-    int,
-    Field(strict=True, ge=1, le=10),
-    BeforeValidator(_number),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "integer", "minimum": 1, "maximum": 10},
-                {"type": "string", "enum": list(PRIORITY_NAMES)},
-            ],
-            "description": "10 runs first.",
-        }
-    ),
-]
-Moment = Annotated[AwareDatetime, BeforeValidator(_written), AfterValidator(_in_utc)]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00]*$")]
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00]*$")]
 
 
 class BackoffIn(Camel):
@@ -143,6 +84,26 @@ class FlatJobIn(Options):
         return self
 
 
+class BulkIn(Camel):
+    """Jobs to enqueue, all or none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    jobs: Annotated[list[NewJobIn], Field(min_length=1, max_length=MOST_JOBS)]
+
+
+class BulkOut(Camel):
+    job_ids: list[UUID] = Field(description="In the order of the jobs; an active job's that had the unique key.")
+
+
+class RerunIn(Camel):
+    """What shall be different."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payload: dict[str, Any] | None = None
+
+
 class EnqueuedOut(Camel):
     job_id: UUID
     status: Status
@@ -173,6 +134,21 @@ class AttemptOut(Camel):
     worker: str | None
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class LogLineOut(Camel):
+    """A line that the job wrote with `job.log`."""
+
+    id: int
+    run: int
+    at: datetime
+    level: str = Field(description="`DEBUG`, `INFO`, `WARNING`, `ERROR`, `CRITICAL`.")
+    message: str
+
+
+class LogOut(Camel):
+    items: list[LogLineOut]
+    next: int | None = Field(description="As `after` of the next call; null: these were the last for now.")
 
 
 class EventOut(Camel):
@@ -212,50 +188,6 @@ class JobHistoryOut(JobOut):
     events: list[EventOut]
 
 
-class BackoffOut(Camel):
-    """Seconds. `base · factor ^ (attempt - 1)`, at most `max`; with jitter a random part of that."""
-
-    base: float
-    max: float
-    factor: float
-    jitter: bool
-
-
-class JobTypeOut(Camel):
-    type: str
-    description: str
-    queue: str
-    priority: int
-    max_attempts: int
-    backoff: BackoffOut | None
-    timeout: float | None = Field(description="Seconds; null when it depends on the payload.")
-    payload_schema: dict[str, Any]
-    result_schema: dict[str, Any] | None
-
-
-class PartOut(Camel):
-    """One part of the platform."""
-
-    healthy: bool
-    issues: list[str]
-
-
-class QueuesOut(PartOut):
-    total: int
-    unhealthy: int
-
-
-class WorkersOut(PartOut):
-    total: int
-    active: int = Field(description="Of these, taking jobs.")
-
-
-class SchedulerOut(PartOut):
-    total: int
-    running: int
-    stopped: int
-
-
 class QueueStatusOut(Camel):
     """Jobs by what they are doing."""
 
@@ -268,16 +200,6 @@ class QueueStatusOut(Camel):
     approximate: bool = Field(description="A number above 10,000 is an estimate.")
 
 
-class DetailsOut(Camel):
-    queue_status: QueueStatusOut
-
-
-class HealthOut(Camel):
-    healthy: bool
-    queues: QueuesOut
-    workers: WorkersOut
-    scheduler: SchedulerOut
-    database: PartOut
-    broker: PartOut
-    issues: list[str] = Field(description="Everything that is wrong, and what is only odd.")
-    details: DetailsOut
+class JobListOut(QueueStatusOut):
+    items: list[JobOut]
+    next: str | None = Field(description="The `cursor` of the next page.")

@@ -4,16 +4,16 @@ from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
-from ninja import Router
 from pydantic import TypeAdapter
 
 from jobs.api import auth
+from jobs.api.platform import BackoffOut, JobTypeOut
 from jobs.api.problems import declared
-from jobs.api.schemas import BackoffOut, JobTypeOut
+from jobs.api.routing import Router
 from jobs.models import Priority
 from jobs.processor import Backoff, Processor, processors
 
-router = Router(tags=["platform"], by_alias=True)
+router = Router("platform")
 
 # The payload of a Celery task that declares no model.
 PLAIN_TASK: dict[str, Any] = {

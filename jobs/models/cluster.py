@@ -1,7 +1,11 @@
 """What all workers share: queues, themselves, who leads, how fast an upstream may be called."""
 
+from __future__ import annotations
+
+from datetime import timedelta
 from typing import ClassVar
 
+from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
@@ -29,6 +33,12 @@ class Queue(models.Model):
         return self.name
 
 
+class WorkerQuerySet(models.QuerySet["Worker"]):
+    def alive(self) -> WorkerQuerySet:
+        """Those that have sent a heartbeat within a lease."""
+        return self.filter(heartbeat_at__gt=Now() - timedelta(seconds=settings.JOBS_LEASE))
+
+
 class Worker(models.Model):
     """A worker process. Written by itself with each renewal of its leases."""
 
@@ -44,6 +54,8 @@ class Worker(models.Model):
     heartbeat_at = models.DateTimeField(db_default=Now())
     draining = models.BooleanField(default=False)
     drain_requested_at = models.DateTimeField(null=True, blank=True)  # by an operator; read with each heartbeat
+
+    objects = WorkerQuerySet.as_manager()
 
     class Meta:
         ordering: ClassVar = ["name"]

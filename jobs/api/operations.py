@@ -1,0 +1,246 @@
+"""/api/jobs/admin: the whole platform in one answer, and what may be done to many jobs at once."""
+
+from typing import Annotated, Any, Literal
+
+from django.conf import settings
+from django.db.models import Avg, Count, F, QuerySet
+from django.http import HttpRequest
+from pydantic import BaseModel, ConfigDict, Field, RootModel
+
+from jobs import lifecycle, metrics, statistics
+from jobs.api import auth
+from jobs.api.administration.queues import check_until, queues_out
+from jobs.api.administration.schemas import PauseIn, QueueOut, WorkerOut
+from jobs.api.administration.workers import workers_out
+from jobs.api.auth import ApiRequest
+from jobs.api.fields import Camel, Word
+from jobs.api.problems import FieldError, declared, invalid
+from jobs.api.routing import Router
+from jobs.metrics import COUNT_LIMIT
+from jobs.models import TERMINAL, Job, Queue, Status
+from jobs.processor import processors
+
+router = Router("jobs")
+
+MOST = 10_000
+
+
+class CountsOut(Camel):
+    total: int
+    pending: int
+    processing: int
+    completed: int
+    failed: int
+    cancelled: int
+    scheduled: int
+    approximate: bool = Field(description="A number above 10,000 is an estimate.")
+
+
+class TypeCountOut(Camel):
+    type: str
+    status: Status
+    count: int
+    avg_duration_seconds: float | None
+
+
+class OldestWaitingOut(Camel):
+    job_id: str
+    type: str
+    queue: str
+    seconds: float = Field(description="Since it was due.")
+
+
+class CountsDetailOut(CountsOut):
+    by_type: list[TypeCountOut] = Field(
+        description="Of all jobs that are kept; when `approximate`, of those that ended within 24 h and of up to "
+        "10,000 that have not."
+    )
+    by_queue: list[QueueOut]
+    workers: list[WorkerOut]
+    oldest_waiting: OldestWaitingOut | None
+    cache_hit_rate: float | None = Field(description="Percent; null when no job has told of its cache.")
+
+
+@router.get("/admin", auth=auth.READ, response={200: CountsDetailOut | CountsOut, **declared(422)})
+def job_counts(request: HttpRequest, details: bool = False) -> CountsOut:
+    """How many jobs there are in each status; with `details=true` also by type and queue, and who works."""
+    counts = metrics.totals()
+    numbers: dict[str, Any] = {status.value: count.number for status, count in counts.items()}
+    numbers |= {"total": sum(numbers.values()), "approximate": any(count.approximate for count in counts.values())}
+    if not details:
+        return CountsOut(**numbers)
+    oldest = metrics.oldest_waiting()
+    return CountsDetailOut(
+        **numbers,
+        by_type=_by_type(exact=not numbers["approximate"]),
+        by_queue=queues_out(),
+        workers=workers_out(),
+        oldest_waiting=oldest
+        and OldestWaitingOut(job_id=str(oldest.id), type=oldest.type, queue=oldest.queue, seconds=oldest.seconds),
+        cache_hit_rate=metrics.cache_hit_rate(_cache_users()),
+    )
+
+
+def _by_type(*, exact: bool) -> list[TypeCountOut]:
+    if exact:
+        return _counted(Job.objects.all())
+    ended = [
+        TypeCountOut(type=name, status=status, count=count, avg_duration_seconds=_seconds(summary.avg_run_ms))
+        for name, summary in statistics.by_type("24h").items()
+        for status in TERMINAL
+        if (count := getattr(summary, status.value))
+    ]
+    active = Job.objects.filter(pk__in=Job.objects.active().order_by().values("pk")[:COUNT_LIMIT])
+    return sorted(ended + _counted(active), key=lambda one: (one.type, one.status))
+
+
+def _counted(jobs: QuerySet[Job]) -> list[TypeCountOut]:
+    rows = jobs.order_by("type", "status").values("type", "status")
+    counts = rows.annotate(count=Count("*"), duration=Avg(F("finished_at") - F("started_at")))
+    return [
+        TypeCountOut(
+            type=row["type"],
+            status=row["status"],
+            count=row["count"],
+            avg_duration_seconds=row["duration"] and round(row["duration"].total_seconds(), 3),
+        )
+        for row in counts
+    ]
+
+
+def _seconds(ms: float | None) -> float | None:
+    return None if ms is None else round(ms / 1000, 3)
+
+
+def _cache_users() -> list[str]:
+    """The types whose results tell of hits and misses."""
+    results = {name: task.result_model for name, task in processors().items()}
+    return [
+        name
+        for name, model in results.items()
+        if isinstance(model, type) and issubclass(model, BaseModel) and {"hits", "misses"} <= model.model_fields.keys()
+    ]
+
+
+class RetryFailedIn(Camel):
+    """Retry failed jobs, those that failed first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["retry_failed_jobs"]
+    type: Word | None = None
+    queue: Word | None = None
+    limit: int = Field(1000, ge=1, le=MOST, strict=True)
+
+
+class CleanupIn(Camel):
+    """Delete jobs that have ended, those that ended first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["cleanup"]
+    queue: Word | None = None
+    status: Literal["completed", "failed", "cancelled"] | None = Field(None, description="Null: all three.")
+    older_than: int | None = Field(
+        None, ge=0, le=10**9, strict=True, description="Seconds since their end. Null: as long as jobs are kept."
+    )
+    limit: int = Field(1000, ge=1, le=MOST, strict=True)
+
+
+class PauseAllIn(PauseIn):
+    """Pause a queue, or all of them."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"action": "pause", "queue": "default"}]})
+
+    action: Literal["pause"]
+    queue: Word | None = None
+
+
+class ResumeAllIn(Camel):
+    """Resume a queue, or all of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    action: Literal["resume"]
+    queue: Word | None = None
+
+
+class ActionIn(RootModel[RetryFailedIn | CleanupIn | PauseAllIn | ResumeAllIn]):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"action": "retry_failed_jobs"}]})
+
+    root: Annotated[RetryFailedIn | CleanupIn | PauseAllIn | ResumeAllIn, Field(discriminator="action")]
+
+
+class DoneOut(Camel):
+    """What was done. What an action does not do is null."""
+
+    action: str
+    retried: int | None = None
+    skipped: int | None = Field(None, description="Failed jobs that cannot be retried: their unique key is taken.")
+    removed: int | None = None
+    more: bool | None = Field(None, description="There are more than `limit`.")
+    queues: list[str] | None = Field(None, description="Those that were paused, or resumed.")
+
+
+PERMISSIONS = {
+    "retry_failed_jobs": "jobs.retry_job",
+    "cleanup": "jobs.delete_job",
+    "pause": "jobs.pause_queue",
+    "resume": "jobs.pause_queue",
+}
+
+
+@router.post("/admin", auth=auth.admin(*sorted(set(PERMISSIONS.values()))), response={200: DoneOut, **declared(400)})
+def administer(request: ApiRequest, action: ActionIn) -> DoneOut:
+    """Do something to many jobs or queues at once."""
+    what = action.root
+    request.auth.check(PERMISSIONS[what.action])
+    queues = _queues(what.queue)
+    match what:
+        case RetryFailedIn():
+            return _retry(what, queues, request.auth.name)
+        case CleanupIn():
+            return _clean(what, queues, request.auth.name)
+        case PauseAllIn():
+            check_until(what)
+            paused = [
+                name
+                for name in queues
+                if lifecycle.pause(name, actor=request.auth.name, reason=what.reason, until=what.until)
+            ]
+            return DoneOut(action=what.action, queues=paused)
+        case ResumeAllIn():
+            resumed = [name for name in queues if lifecycle.resume(name, actor=request.auth.name)]
+            return DoneOut(action=what.action, queues=resumed)
+
+
+def _queues(name: str | None) -> list[str]:
+    """The queue that was named, or all."""
+    names = list(Queue.objects.values_list("name", flat=True))
+    if name is None:
+        return names
+    found = name.replace("-", "_")
+    if found not in names:
+        raise invalid([FieldError(loc=["body", "queue"], msg=f"unknown queue: the queues are {', '.join(names)}")])
+    return [found]
+
+
+def _retry(what: RetryFailedIn, queues: list[str], actor: str) -> DoneOut:
+    failed = Job.objects.filter(status=Status.FAILED, run__gt=0)  # what never ran comes back with the job before it
+    if what.queue is not None:
+        failed = failed.filter(queue__in=queues)
+    if what.type is not None:
+        failed = failed.filter(type=what.type.replace("-", "_"))
+    ids = list(failed.order_by("finished_at").values_list("id", flat=True)[: what.limit + 1])
+    done = lifecycle.retry(ids[: what.limit], actor=actor)
+    return DoneOut(action=what.action, retried=len(done.retried), skipped=len(done.skipped), more=len(ids) > what.limit)
+
+
+def _clean(what: CleanupIn, queues: list[str], actor: str) -> DoneOut:
+    removed = 0
+    for status in [Status(what.status)] if what.status else TERMINAL:
+        age = settings.JOBS_RETENTION[status.value] if what.older_than is None else what.older_than
+        for queue in queues:
+            if removed < what.limit:
+                removed += lifecycle.clean(queue, status, age, what.limit - removed, actor=actor)
+    return DoneOut(action=what.action, removed=removed, more=removed == what.limit)

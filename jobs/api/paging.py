@@ -1,0 +1,70 @@
+"""Keyset pages: `cursor` says where the last one ended, `next` or `Link` where the next begins. Nothing is counted."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple, TypeVar
+from urllib.parse import urlencode
+
+from django.core import signing
+from django.db.models import Model, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from ninja import Query
+
+from jobs.api.problems import FieldError, invalid
+
+MOST = 200
+SALT = "jobs.page"
+
+M = TypeVar("M", bound=Model)
+Limit = Annotated[int, Query(50, ge=1, le=MOST)]
+Cursor = Annotated[str | None, Query(None, max_length=1000, description="`next` of the page before.")]
+
+
+class Page(NamedTuple):
+    rows: list[Any]
+    next: str | None
+
+
+def page(rows: QuerySet[M], order: Sequence[str], limit: int, cursor: str | None, offset: int = 0) -> Page:
+    """Up to `limit` rows after the cursor. `order` are fields that are never null, the last of them unique."""
+    if cursor is not None:
+        rows = rows.filter(_after(order, _values(rows.model, order, cursor)))
+    found = list(rows.order_by(*order)[offset : offset + limit + 1])
+    more = len(found) > limit
+    return Page(found[:limit], _cursor(found[limit - 1], order) if more else None)
+
+
+def link(request: HttpRequest, response: HttpResponse, cursor: str | None) -> None:
+    """Tell of the next page of a bare array."""
+    if cursor is not None:
+        query = {name: value for name, value in request.GET.items() if name not in ("cursor", "offset")}
+        response["Link"] = f'<{request.path}?{urlencode({**query, "cursor": cursor})}>; rel="next"'
+
+
+def _cursor(row: Any, order: Sequence[str]) -> str:
+    values = [getattr(row, field.removeprefix("-")) for field in order]
+    return signing.dumps([value if isinstance(value, int) else str(value) for value in values], salt=_salt(order))
+
+
+def _values(model: type[Model], order: Sequence[str], cursor: str) -> list[Any]:
+    try:
+        values = signing.loads(cursor, salt=_salt(order))
+    except signing.BadSignature:
+        raise invalid([FieldError(loc=["query", "cursor"], msg="not the cursor of such a list")]) from None
+    fields: list[Any] = [model._meta.get_field(field.removeprefix("-")) for field in order]
+    return [field.to_python(value) for field, value in zip(fields, values, strict=True)]
+
+
+def _salt(order: Sequence[str]) -> str:
+    return f"{SALT} {' '.join(order)}"  # a cursor is of no use for a list in another order
+
+
+def _after(order: Sequence[str], values: Sequence[Any]) -> Q:
+    """Rows behind these values. The first condition is implied by the others: it lets an index find the place."""
+    bounds = [("lt" if field.startswith("-") else "gt", field.removeprefix("-")) for field in order]
+    (first, name), start = bounds[0], values[0]
+    behind = Q()
+    equal = Q()
+    for (comparison, field), value in zip(bounds, values, strict=True):
+        behind |= equal & Q(**{f"{field}__{comparison}": value})
+        equal &= Q(**{field: value})
+    return Q(**{f"{name}__{first}e": start}) & behind
