@@ -18,7 +18,8 @@ from celery.utils.serialization import create_exception_cls
 from django.db import DatabaseError, InterfaceError, connection
 from django_celery_results.backends import DatabaseBackend
 
-from jobs.models import TERMINAL, Failure, Job, Status
+from jobs import lifecycle
+from jobs.models import Failure, Job, Status
 from jobs.sessions import fetch
 
 POLL = 0.2  # seconds between two looks at rows that somebody waits for
@@ -95,7 +96,7 @@ class JobBackend(DatabaseBackend):
     def _forget(self, task_id: str) -> None:
         """Delete the row of a job that has ended; one that is active stays."""
         if (job := _uuid(task_id)) is not None:
-            Job.objects.filter(id=job, status__in=TERMINAL).delete()
+            lifecycle.forget(job)
 
     def cleanup(self) -> None:
         """Nothing: retention is upkeep's."""

@@ -5,14 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
-from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from jobs import shown
-from jobs.admin.base import ChangeList, display
+from jobs import lifecycle, shown
+from jobs.admin.base import ChangeList, actor, display
 from jobs.admin.formats import (
     EMPTY,
     bar,
@@ -198,10 +197,10 @@ class JobAdmin(JobActions):
         return [str(job) for job in jobs], {"jobs": len(jobs)}, set(), protected
 
     def delete_model(self, request: HttpRequest, obj: Job) -> None:
-        delete([obj.pk])
+        lifecycle.remove([obj.pk], actor=actor(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        delete(queryset.values_list("pk", flat=True))
+        lifecycle.remove(list(queryset.values_list("pk", flat=True)), actor=actor(request))
 
 
 def has_progress(job: Job) -> bool:
@@ -218,9 +217,3 @@ def progress_words(job: Job) -> str:
 def deletable(ids: Iterable[UUID]) -> QuerySet[Job]:
     """Those of these jobs that nothing waits for: ended, and no member of a chord that has yet to use their results."""
     return Job.objects.terminal().filter(pk__in=ids).exclude(group__in=Chord.objects.values("id"))
-
-
-def delete(ids: Iterable[UUID]) -> None:
-    with transaction.atomic():
-        locked = deletable(list(ids)).select_for_update().order_by("id").values_list("pk", flat=True)
-        Job.objects.filter(pk__in=list(locked)).delete()

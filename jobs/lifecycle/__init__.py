@@ -27,7 +27,7 @@ from jobs.lifecycle.claims import (
     seconds_to_next,
     start_over,
 )
-from jobs.lifecycle.deletion import Removed, clean, prune, prune_chords, remove
+from jobs.lifecycle.deletion import Removed, clean, forget, prune, prune_chords, remove
 from jobs.lifecycle.ends import Error, Outcome, Verb, finish
 from jobs.lifecycle.enqueueing import Enqueued, NewJob, enqueue
 from jobs.lifecycle.queues import limited_queues, pause, resume, resume_due, set_limit
@@ -51,6 +51,7 @@ __all__ = [
     "enqueue",
     "expire",
     "finish",
+    "forget",
     "job_of",
     "limited_queues",
     "lost",

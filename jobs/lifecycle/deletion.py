@@ -1,4 +1,4 @@
-"""prune, remove, clean: taking rows away, with all that is kept of them."""
+"""prune, forget, remove, clean: taking rows away, with all that is kept of them."""
 
 import json
 from collections.abc import Collection
@@ -58,6 +58,18 @@ def prune_chords(age: float, open_age: float, limit: int = 1000) -> int:
     Their members may then be pruned.
     """
     return len(fetch(_PRUNE_CHORDS, {"age": age, "open_age": open_age, "limit": limit}))
+
+
+_FORGET = f"""
+WITH old AS (
+    SELECT id FROM jobs_job WHERE id = %(id)s AND status || '' IN ('completed', 'failed', 'cancelled') FOR UPDATE),
+{_WITH_ALL}
+"""  # noqa: S608
+
+
+def forget(job: UUID) -> bool:
+    """Delete a job that has ended, with what is kept of it. False: it is active, or there is none."""
+    return bool(fetch(_FORGET, {"id": job}))
 
 
 class Removed(NamedTuple):

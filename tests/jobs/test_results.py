@@ -12,7 +12,7 @@ from django_celery_results.models import TaskResult
 
 from jobs import lifecycle
 from jobs.lifecycle import Verb
-from jobs.models import Chord, Failure, Job, Status
+from jobs.models import BatchItem, Chord, Failure, Job, LogLine, Status
 from jobs.results import JobBackend, JobFailed
 from jobs.sessions import fetch
 from jobs.testing import drain, perform
@@ -164,6 +164,13 @@ class TestForget:
         of(job).forget()
         assert Job.objects.filter(id=job).count() == 0
         assert of(job).state == "PENDING"
+
+    def test_leaves_nothing_of_it(self) -> None:
+        job = job_in(Status.FAILED)
+        BatchItem.objects.create(job=job, key="a")
+        LogLine.objects.create(job=job, run=1, level=20, message="so far")
+        of(job).forget()
+        assert not any(model.objects.exists() for model in (BatchItem, Failure, LogLine))
 
     @pytest.mark.parametrize("status", [Status.SCHEDULED, Status.PENDING, Status.PROCESSING])
     def test_keeps_what_is_active(self, status: Status) -> None:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from jobs import lifecycle, metrics
-from jobs.models import Chord, Event, Failure, Job
+from jobs.models import BatchItem, Chord, Event, Failure, Job
 from jobs.processor import Enqueued, enqueue
 from jobs.testing import perform
 
@@ -169,9 +169,10 @@ def delete(client: Client, job: Job | Enqueued) -> Any:
 
 def test_a_finished_job_is_deleted_with_what_belongs_to_it(as_staff: Staff) -> None:
     job = refused()
+    BatchItem.objects.create(job=job.id, key="a")
     assert delete(as_staff(VIEW, DELETE), job).status_code == 302
-    assert not Job.objects.exists()
-    assert not Failure.objects.exists()
+    assert not any(model.objects.exists() for model in (BatchItem, Failure, Job))
+    assert [(event.kind, event.job_id) for event in Event.objects.all()] == [("removed", None)]
 
 
 def test_deleting_needs_a_permission_and_a_finished_job(as_staff: Staff) -> None:
