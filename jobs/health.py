@@ -15,10 +15,11 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.models.functions import Now
 from django_celery_beat.models import PeriodicTask
 
-from jobs import broker
+from jobs import broker, leadership, scheduling
 from jobs.metrics import QueueStatus, queue_status
 from jobs.models import Leader, Queue, Worker
 
+LATE = 60.0  # seconds; what was due so long ago while a beat leads does not fire
 OLD_SNAPSHOT = 60.0  # seconds; vacuum cannot clean behind a snapshot, and claims slow down
 
 
@@ -106,7 +107,13 @@ def _scheduler() -> Scheduler:
     enabled = list(PeriodicTask.objects.values_list("enabled", flat=True))
     beating = Leader.objects.filter(duty="beat", expires_at__gt=Now()).exists()
     issues = ["no beat is running, schedules do not fire"] if any(enabled) and not beating else []
-    return Scheduler(issues, [], len(enabled), sum(enabled))
+    # A beat that has just begun has yet to see to what was due before it.
+    overdue = scheduling.overdue(LATE) if beating and leadership.unbroken("beat") >= LATE else []
+    late = [
+        f"schedule {each.name} was due at {each.due_at:%Y-%m-%d %H:%M:%S} UTC" for each in overdue if not each.reason
+    ]
+    failed = [f"schedule {each.name} could not enqueue its job: {each.reason}" for each in overdue if each.reason]
+    return Scheduler(issues + late, failed, len(enabled), sum(enabled))
 
 
 def _database() -> Part:

@@ -64,7 +64,7 @@ class ScheduleState:
 
 
 def states() -> list[ScheduleState]:
-    """All schedules by name. Five queries, however many there are."""
+    """All schedules by name. Three queries, however many there are."""
     return _states(rows().order_by("name"))
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db.models.functions import Now
-from django_celery_beat.models import CrontabSchedule, PeriodicTask
+from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 from pytest_django.fixtures import Settings
 
 from jobs import broker, health, lifecycle
-from jobs.models import Leader, Worker
+from jobs.models import Leader, ScheduleRun, Worker
 from jobs.sessions import plain_connection
 
 pytestmark = pytest.mark.django_db
@@ -70,6 +71,48 @@ def test_schedules_need_a_beat() -> None:
     assert health.report().healthy
     Leader.objects.filter(pk=leader.pk).update(expires_at=Now() - timedelta(seconds=1))
     assert not health.report().healthy
+
+
+@pytest.fixture
+def late() -> PeriodicTask:
+    """A schedule that was due five minutes ago, while a beat led."""
+    task = PeriodicTask.objects.create(
+        name="late",
+        task="bgg_sync",
+        interval=IntervalSchedule.objects.create(every=1, period="hours"),
+        start_time=timezone.now() - timedelta(minutes=5),
+    )
+    PeriodicTask.objects.update(date_changed=timezone.now() - timedelta(hours=1))
+    earlier = timezone.now() - timedelta(minutes=10)
+    Leader.objects.create(
+        duty="beat", holder="here", expires_at=timezone.now() + timedelta(minutes=1), unbroken_since=earlier
+    )
+    return task
+
+
+class TestLateSchedules:
+    def test_are_told(self, late: PeriodicTask) -> None:
+        due = f"{late.start_time:%Y-%m-%d %H:%M:%S}"
+        assert health.report().scheduler.issues == [f"schedule late was due at {due} UTC"]
+
+    @pytest.mark.parametrize("outcome", ["enqueued", "skipped", "buffered", "missed"])
+    def test_are_not_when_something_became_of_the_due_time(self, late: PeriodicTask, outcome: str) -> None:
+        ScheduleRun.objects.create(schedule="late", due_at=late.start_time, outcome=outcome)
+        assert health.report().scheduler.healthy
+
+    def test_warn_when_the_job_could_not_be(self, late: PeriodicTask) -> None:
+        ScheduleRun.objects.create(schedule="late", due_at=late.start_time, outcome="failed", reason="No such thing")
+        found = health.report().scheduler
+        assert (found.issues, found.warnings) == ([], ["schedule late could not enqueue its job: No such thing"])
+
+    def test_are_given_time_when_a_beat_has_just_begun(self, late: PeriodicTask) -> None:
+        Leader.objects.update(unbroken_since=Now())
+        assert health.report().scheduler.healthy
+
+    @pytest.mark.parametrize("change", [{"enabled": False}, {"date_changed": Now()}])
+    def test_are_those_that_were_due_since_they_were_changed(self, late: PeriodicTask, change: dict[str, Any]) -> None:
+        PeriodicTask.objects.update(**change)
+        assert health.report().scheduler.healthy
 
 
 def test_no_beat_is_needed_without_schedules() -> None:
