@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from jobs.errors import InvalidOption
 from jobs.forms import OptionsForm, PayloadForm
 from jobs.processor import JobContext, Payload, Processor, Secret, get_processor, processor
-from tests.jobs import jobtypes
+from tests.jobs import jobtypes as jobtypes  # registers the job types
 
 Data = dict[str, Any]
 
@@ -88,7 +88,7 @@ def errors(data: Data, task: Processor = CONCERT, **options: Any) -> dict[str, l
     filled = form(data, task, **options)
     assert not filled.is_valid()
     assert filled.payload == ""
-    return {name: list(told) for name, told in filled.errors.items()}
+    return {name: list(map(str, told)) for name, told in filled.errors.items()}
 
 
 def test_each_kind_of_field() -> None:
@@ -193,13 +193,10 @@ def test_as_json() -> None:
 
 
 def test_a_plain_task_takes_arguments() -> None:
-    task = jobtypes.add_up
+    task = get_processor("tests.jobs.jobtypes.add_up")
     assert json.loads(str(form(task=task)["json"].value())) == {"args": [], "kwargs": {}}
     assert payload({"json": '{"args": [1], "kwargs": {"y": 2}}'}, task) == {"args": [1], "kwargs": {"y": 2}}
-    assert (
-        "missing a required" in errors({"json": "{}"}, task)["json"][0]
-        or "x" in errors({"json": "{}"}, task)["json"][0]
-    )
+    assert "missing 1 required positional argument" in errors({"json": "{}"}, task)["json"][0]
     assert errors({"json": '{"z": 1}'}, task) == {"json": ['expected {"args": [...], "kwargs": {...}}']}
 
 
