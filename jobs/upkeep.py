@@ -1,4 +1,4 @@
-"""The sweeps that keep jobs moving: rescue what was lost, expire what is late, prune what is old.
+"""The sweeps that keep jobs moving: rescue what was lost, expire what is late, prune what is old; and roll up history.
 
 Run by whichever worker leads. Each sweep handles one bounded batch and returns how many rows it touched, so
 two leaders by accident do no harm. What a job *becomes* is lifecycle's business.
@@ -16,9 +16,9 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.models.functions import Now
 
-from jobs import leadership, lifecycle, schedules
+from jobs import leadership, lifecycle, rollups, schedules
 from jobs.calling import processors
-from jobs.models import Event, Status, Worker
+from jobs.models import Event, IdempotencyKey, Status, Worker
 from jobs.sessions import own_session
 
 log = logging.getLogger("jobs.upkeep")
@@ -27,6 +27,8 @@ DUTY = "upkeep"
 LEASE = settings.JOBS_LEASE
 TERM = LEASE / 3  # seconds a leader is believed
 INTERVAL = min(2.0, TERM / 4)  # seconds between two rounds
+ERROR_INTERVAL = 10.0  # seconds between two looks for new errors
+ROLL_UP_TIME = TERM / 4  # seconds that a round catches up with history at most
 PRUNE_INTERVAL = 3600.0
 PRUNE_TIME = TERM / 4  # seconds that a round prunes at most: the lead, and rescue with it, must go on
 PRUNE_CHUNK = 1000
@@ -41,6 +43,7 @@ class Upkeep(threading.Thread):
         super().__init__(name="jobs-upkeep", daemon=True)
         self.holder = holder
         self.ended = threading.Event()
+        self.next_errors = 0.0
         self.next_prune = 0.0
         self.pruning: Iterator[int] = iter(())  # what is left of it
 
@@ -76,10 +79,22 @@ class Upkeep(threading.Thread):
             _told("rescued", repeat(partial(lifecycle.rescue, fatal=fatal)))
         _told("expired", repeat(lifecycle.expire))
         lifecycle.resume_due()
-        if now >= self.next_prune:
+        rolled_up = self.roll_up(now)
+        if now >= self.next_prune and rolled_up:  # what has gone would be missing in history
             self.next_prune = now + PRUNE_INTERVAL
             self.pruning = pruning()
         _told("pruned", self.prune())
+
+    def roll_up(self, now: float) -> bool:
+        """Add to history what is new. False while there is more of it than a round has time for."""
+        end = time.monotonic() + ROLL_UP_TIME
+        while rollups.roll_up():
+            if time.monotonic() > end:
+                return False
+        if now >= self.next_errors:
+            self.next_errors = now + ERROR_INTERVAL
+            rollups.roll_up_errors()
+        return True
 
     def prune(self) -> int:
         """Go on with pruning where the round before left off."""
@@ -124,12 +139,15 @@ def pruning() -> Iterator[int]:
     Worker.objects.filter(heartbeat_at__lt=Now() - timedelta(seconds=GONE_AFTER)).delete()
     # Another system may send any number of them, and no job takes them along.
     refused = Event.objects.filter(kind="message-refused", at__lt=Now() - timedelta(seconds=longest))
+    keys = IdempotencyKey.objects.filter(created_at__lt=Now() - IdempotencyKey.KEPT)
     for sweep in (
         partial(lifecycle.prune_chords, age=3600, open_age=longest, limit=PRUNE_CHUNK),
         partial(schedules.prune_runs, longest, PRUNE_CHUNK),
         lambda: refused.filter(pk__in=refused.values("pk")[:PRUNE_CHUNK]).delete()[0],
+        lambda: keys.filter(pk__in=keys.values("pk")[:PRUNE_CHUNK]).delete()[0],
     ):
         yield from (0 for _ in _chunks(sweep))
+    rollups.prune()
 
 
 def _chunks(sweep: Callable[[], int]) -> Iterator[int]:

@@ -6,13 +6,16 @@ request with the key waits for the end of the first. Only what was done is kept:
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable
 from typing import Any
 
 from django.db import OperationalError, transaction
 from django.http import HttpRequest, JsonResponse
+from ninja.responses import NinjaJSONEncoder
 from ninja.responses import Status as Answer
 from psycopg.errors import LockNotAvailable
+from pydantic import BaseModel
 
 from jobs.api.problems import FieldError, Problem, invalid
 from jobs.models import IdempotencyKey
@@ -33,7 +36,7 @@ _INSERT = """
 INSERT INTO jobs_idempotencykey AS k (caller, key, digest, status, answer)
 VALUES (%(caller)s, %(key)s, %(digest)s, 0, 'null')
 ON CONFLICT (caller, key) DO UPDATE SET digest = excluded.digest, created_at = now()
-WHERE k.created_at < now() - interval '24 hours'
+WHERE k.created_at < now() - %(kept)s::interval
 RETURNING 1
 """
 
@@ -54,10 +57,14 @@ def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
             answer = view(request, **values)
             status, body = (answer.status_code, answer.value) if isinstance(answer, Answer) else (200, answer)
             kept = IdempotencyKey.objects.filter(caller=caller, key=key)
-            kept.update(status=status, answer=body.model_dump(mode="json", by_alias=True))
+            kept.update(status=status, answer=_as_written(body))
         return answer
 
     return once
+
+
+def _as_written(body: BaseModel) -> Any:
+    return json.loads(json.dumps(body.model_dump(by_alias=True), cls=NinjaJSONEncoder))
 
 
 def _checked(key: str) -> str:
@@ -71,7 +78,7 @@ def _is_new(caller: str, key: str, digest: str) -> bool:
     """Insert the key, waiting for whoever is about to."""
     fetch(f"SET LOCAL lock_timeout = '{PATIENCE}'", {})
     try:
-        inserted = fetch(_INSERT, {"caller": caller, "key": key, "digest": digest})
+        inserted = fetch(_INSERT, {"caller": caller, "key": key, "digest": digest, "kept": IdempotencyKey.KEPT})
     except OperationalError as error:
         if isinstance(error.__cause__, LockNotAvailable):
             raise Problem(409, f"A request with this {HEADER} is still being answered.") from error

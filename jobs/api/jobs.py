@@ -11,7 +11,7 @@ from ninja.responses import Status as Answer
 from jobs import lifecycle, metrics
 from jobs.api import answers, auth, problems
 from jobs.api.auth import ApiRequest
-from jobs.api.enqueueing import router
+from jobs.api.enqueueing import router as router  # the one that these are added to
 from jobs.api.paging import Cursor, Limit, page
 from jobs.api.problems import Problem, declared
 from jobs.api.readers import READ_ONE

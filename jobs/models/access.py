@@ -1,5 +1,6 @@
 """Who may use the API."""
 
+from datetime import timedelta
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -33,6 +34,8 @@ class ApiKey(models.Model):
 
 class IdempotencyKey(models.Model):
     """The answer to a request that named a key, given again for 24 h to the same request."""
+
+    KEPT: ClassVar = timedelta(hours=24)
 
     caller = models.CharField(max_length=150)
     key = models.CharField(max_length=255)
