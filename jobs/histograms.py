@@ -7,7 +7,7 @@ the one before it, so a quantile is wrong by no more than that factor, or by 1 m
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from operator import add
 from typing import Final, NamedTuple
 
 FACTOR: Final = 2 ** (1 / 4)
@@ -34,7 +34,8 @@ def histogram(durations: Iterable[float]) -> list[int]:
 
 def added(one: Sequence[int], other: Sequence[int]) -> list[int]:
     """The histogram of what either has."""
-    return [a + b for a, b in zip_longest(one, other, fillvalue=0)]
+    short, long = sorted((one, other), key=len)
+    return [*map(add, short, long), *long[len(short) :]]
 
 
 def quantile(counts: Sequence[int], fraction: float) -> float | None:

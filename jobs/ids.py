@@ -1,6 +1,5 @@
 """Ids of jobs. Free of Django, since Celery's application is made before Django's models are ready."""
 
-from datetime import datetime
 from uuid import UUID
 
 try:
@@ -18,8 +17,3 @@ def new_id() -> UUID:
 def new_task_id() -> str:
     """The same as text: what Celery names tasks by when it freezes a canvas."""
     return str(new_id())
-
-
-def first_id(moment: datetime) -> UUID:
-    """What no id made from this moment on is below."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)

@@ -1,36 +1,33 @@
 """The sweep that keeps the history of jobs in numbers: minutes from rows, then hours, days and months from minutes.
 
 `roll_up` derives each minute once it is over, and anew for LATE after that, for what was committed late; the hours,
-days and months that lie around it are derived with it and so include what has passed of the current ones. It catches
-up after downtime, and does nothing twice: a row is replaced only by one that has counted more, so neither pruning nor
-a retry by hand takes anything out of history. Everything is UTC. Reading is `jobs.statistics`' business.
+days and months around it are derived with it and so have what has passed of the current ones. It catches up after
+downtime, and does nothing twice: a row is replaced only by one that has counted more, so that neither pruning nor a
+retry by hand takes anything out of history. Everything is UTC. Reading is `jobs.statistics`' business.
 
-What is not counted as enqueued: a job whose id was made more than SKEW before its row (a step of a canvas that waited
-for the one before it), or whose id is a caller's own and no UUID version 7; and what is committed later than LATE.
+Each period has rows by type and queue, by type, by queue, and of all: what is left open is the empty string.
 """
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
 from jobs.histograms import BOUNDS
-from jobs.ids import first_id
 from jobs.models import ErrorGroup, ErrorRollup, Event, Period, RolledUp, Rollup
 from jobs.sessions import fetch
 
 LATE: Final = timedelta(minutes=2)  # how much later than it says a row may be committed
-SKEW: Final = timedelta(minutes=1)  # between the clock of who makes an id and the database's
-CHUNK: Final = timedelta(hours=1)  # derived in one transaction
+CHUNK: Final = timedelta(minutes=15)  # derived in one transaction
 LIVE: Final = timedelta(minutes=5)  # read from jobs at most, where roll-ups are behind
 KEPT: Final = {Period.MINUTE: timedelta(hours=48), Period.HOUR: timedelta(days=35), Period.DAY: timedelta(days=730)}
 
 
 class Tallied(NamedTuple):
-    """A row of numbers, as `Rollup`. Without type and queue: of all."""
+    """A row of numbers, as `Rollup`."""
 
     at: datetime
     type: str
@@ -43,28 +40,29 @@ class Tallied(NamedTuple):
     runs: list[int]
 
 
-# What was enqueued is found by the time in its id, what ended by the index on it.
 _TALLIED = """
 SELECT at, type, queue, outcome, count, wait_ms, run_ms, {waits} AS waits, {runs} AS runs FROM (
     SELECT at, coalesce(type, '') AS type, coalesce(queue, '') AS queue, outcome, count(*) AS count,
         coalesce(sum(wait), 0)::bigint AS wait_ms, coalesce(sum(run), 0)::bigint AS run_ms,
-        array_agg(width_bucket(wait, %(bounds)s::float8[])) FILTER (WHERE wait IS NOT NULL) AS waits,
-        array_agg(width_bucket(run, %(bounds)s::float8[])) FILTER (WHERE run IS NOT NULL) AS runs
+        array_agg(width_bucket(wait, {bounds})) FILTER (WHERE wait IS NOT NULL) AS waits,
+        array_agg(width_bucket(run, {bounds})) FILTER (WHERE run IS NOT NULL) AS runs
     FROM (
         SELECT date_trunc('minute', created_at, 'UTC') AS at, type, queue, 'enqueued' AS outcome,
             NULL::float8 AS wait, NULL::float8 AS run
-        FROM jobs_job WHERE id >= %(first)s AND id < %(last)s AND created_at >= %(since)s AND created_at < %(until)s
+        FROM jobs_job WHERE created_at >= %(since)s AND created_at < %(until)s
         UNION ALL
         SELECT date_trunc('minute', finished_at, 'UTC'), type, queue, status,
             CASE WHEN status <> 'cancelled' THEN greatest(date_part('epoch', started_at - scheduled_at), 0) * 1000 END,
             CASE WHEN status <> 'cancelled' THEN greatest(date_part('epoch', finished_at - started_at), 0) * 1000 END
         FROM jobs_job WHERE status IN ('completed', 'failed', 'cancelled')
             AND finished_at >= %(since)s AND finished_at < %(until)s) AS job
-    GROUP BY GROUPING SETS ((at, type, queue, outcome), (at, outcome))) AS tallied
+    GROUP BY at, outcome, CUBE (type, queue)) AS tallied
 """
 _COUNTS = """ARRAY(SELECT count(seen) FROM generate_series(0, (SELECT max(place) FROM unnest({0}) AS place)) AS place
     LEFT JOIN unnest({0}) AS seen ON seen = place GROUP BY place ORDER BY place)"""
-_TALLY = _TALLIED.format(waits=_COUNTS.format("waits"), runs=_COUNTS.format("runs"))
+_TALLY = _TALLIED.format(
+    bounds=f"'{{{','.join(map(repr, BOUNDS))}}}'::float8[]", waits=_COUNTS.format("waits"), runs=_COUNTS.format("runs")
+)
 
 _COLUMNS = "(period, at, type, queue, outcome, count, wait_ms, run_ms, waits, runs)"
 _REPLACE = """
@@ -149,7 +147,7 @@ def roll_up() -> bool:
             return False
         until, now = locked
         since, until = until - LATE, min(now, until + CHUNK)
-        fetch(_MINUTES, _jobs_between(since, until))
+        fetch(_MINUTES, {"since": since, "until": until})
         derive_coarser(since, until)
         _write_errors(since, until)
         RolledUp.objects.update(until=until)
@@ -173,8 +171,7 @@ def prune() -> None:
 
 def tallied_live(since: datetime) -> list[Tallied]:
     """What `roll_up` will derive of the minutes from `since` on."""
-    far = since + timedelta(days=1)
-    return [Tallied(*row) for row in fetch(_TALLY, _jobs_between(since, far))]
+    return [Tallied(*row) for row in fetch(_TALLY, {"since": since, "until": since + timedelta(days=1)})]
 
 
 def _lock() -> tuple[datetime, datetime] | None:
@@ -203,11 +200,6 @@ def derive_coarser(since: datetime, until: datetime, statement: str = _COARSER) 
     for finer, period in pairwise(Period):
         first, last = floor(since, period), floor(until, period) + timedelta(seconds=period)
         fetch(statement, {"finer": finer.value, "period": period.value, "since": first, "until": last})
-
-
-def _jobs_between(since: datetime, until: datetime) -> dict[str, Any]:
-    ids = {"first": first_id(since - SKEW), "last": first_id(until + SKEW)}
-    return {"since": since, "until": until, "bounds": BOUNDS, **ids}
 
 
 def floor(moment: datetime, period: int) -> datetime:

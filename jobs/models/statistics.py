@@ -18,7 +18,7 @@ class Period(models.IntegerChoices):
 class Rollup(models.Model):
     """How many jobs of a type and queue were enqueued, or ended so, within a period of UTC.
 
-    A row without type and queue is about all of them.
+    Where type or queue is empty, the row is about all of them.
     """
 
     class Outcome(models.TextChoices):

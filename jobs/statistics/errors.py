@@ -2,6 +2,7 @@
 # ruff: noqa: A002 (range and type are the words of the API)
 
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from django.db.models.functions import Now
 from jobs.models import ErrorGroup, Event, Period
 from jobs.rollups import floor
 from jobs.sessions import fetch
-from jobs.statistics.windows import STRETCHES, Stretch, kept, parameters, stretches
+from jobs.statistics.windows import Stretch, kept, parameters, rows, stretches
 
 
 class SeenError(NamedTuple):
@@ -34,8 +35,7 @@ class ErrorStatistics(NamedTuple):
 
 _SEEN = f"""
 SELECT r.fingerprint, sum(r.count)::bigint AS seen
-FROM {STRETCHES} JOIN jobs_errorrollup r ON r.period = w.period AND r.at >= w.since AND r.at < w.until
-WHERE %(type)s::text IS NULL OR r.type = %(type)s
+FROM {rows("jobs_errorrollup", "(%(type)s::text IS NULL OR type = %(type)s)")}
 GROUP BY r.fingerprint
 """  # noqa: S608
 _GROUPS = f"""
@@ -46,7 +46,7 @@ ORDER BY g.last_seen_at DESC, g.fingerprint DESC LIMIT %(limit)s
 """  # noqa: S608
 _STATISTICS = f"""
 SELECT r.type, r.error, r.classification, r.fingerprint, sum(r.count)::bigint
-FROM {STRETCHES} JOIN jobs_errorrollup r ON r.period = w.period AND r.at >= w.since AND r.at < w.until
+FROM {rows("jobs_errorrollup", "true")}
 GROUP BY r.type, r.error, r.classification, r.fingerprint
 """  # noqa: S608
 
@@ -64,7 +64,7 @@ def error_groups(
     The next page is asked for with the cursor of the last one. Raises ValueError for a cursor that is none.
     """
     last, _, fingerprint = (cursor or "").partition("/")
-    rows = fetch(
+    found = fetch(
         _GROUPS,
         {
             **parameters(_between(start, end)),
@@ -75,7 +75,7 @@ def error_groups(
             "limit": limit,
         },
     )
-    return _seen(rows)
+    return _seen(found)
 
 
 def error_statistics(start: datetime | None = None, end: datetime | None = None, limit: int = 50) -> ErrorStatistics:
@@ -123,10 +123,11 @@ def _between(start: datetime | None, end: datetime | None) -> list[Stretch]:
     return stretches(begin, kept(end, now) if end and end < now else last)
 
 
-def _seen(rows: list[Any]) -> list[SeenError]:
-    groups = ErrorGroup.objects.in_bulk([fingerprint for fingerprint, _ in rows])
-    found = [(groups[fingerprint], seen) for fingerprint, seen in rows if fingerprint in groups]
-    return [SeenError(group, seen, f"{group.last_seen_at.isoformat()}/{group.pk}") for group, seen in found]
+def _seen(counts: Iterable[tuple[Any, ...]]) -> list[SeenError]:
+    seen = dict(counts)
+    groups = ErrorGroup.objects.in_bulk(list(seen))
+    found = [(groups[fingerprint], number) for fingerprint, number in seen.items() if fingerprint in groups]
+    return [SeenError(group, number, f"{group.last_seen_at.isoformat()}/{group.pk}") for group, number in found]
 
 
 def _falling(counts: dict[str, int]) -> dict[str, int]:

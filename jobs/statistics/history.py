@@ -2,16 +2,18 @@
 # ruff: noqa: A002 (range and type are the words of the API)
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from jobs.histograms import Percentiles, added, percentiles
 from jobs.models import Period
 from jobs.rollups import Tallied, floor, tallied_live
 from jobs.sessions import fetch
-from jobs.statistics.windows import STRETCHES, Stretch, Window, parameters, stretches, window
+from jobs.statistics.windows import Stretch, Window, parameters, rows, stretches, window
+
+EACH: Final = "*"  # no type and no queue is called so
 
 
 class Summary(NamedTuple):
@@ -113,7 +115,7 @@ def summary(range: str | timedelta = "24h", type: str | None = None, queue: str 
     """The range in one: of all jobs, or of a type, a queue or both. `range` is one of RANGES, or any length."""
     seen = window(range)
     tally = Tally()
-    for row in _rows(seen, _edges(seen), type, queue):
+    for row in _rows(seen, _edges(seen), type or "", queue or ""):
         tally.add(row)
     return tally.summary(seen.hours)
 
@@ -126,19 +128,21 @@ def series(range: str | timedelta = "24h", type: str | None = None, queue: str |
     seen = window(range)
     tallies = {at: Tally() for at in seen.buckets()}
     parts = [Stretch(seen.bucket, seen.begin, seen.now)]
-    for row in _rows(seen, parts, type, queue):
+    for row in _rows(seen, parts, type or "", queue or ""):
         tallies[floor(row.at, seen.bucket)].add(row)
     return [tally.point(at) for at, tally in tallies.items()]
 
 
 def by_type(range: str | timedelta = "24h") -> dict[str, Summary]:
     """The summary of each type of which something happened."""
-    return _by(range, lambda row: row.type)
+    seen = window(range)
+    return _summaries(seen, ((row.type, row) for row in _rows(seen, _edges(seen), EACH, "")))
 
 
 def by_queue(range: str | timedelta = "24h") -> dict[str, Summary]:
     """The summary of each queue in which something happened."""
-    return _by(range, lambda row: row.queue)
+    seen = window(range)
+    return _summaries(seen, ((row.queue, row) for row in _rows(seen, _edges(seen), "", EACH)))
 
 
 def slowest(range: str | timedelta = "24h", limit: int = 10) -> list[tuple[str, Summary]]:
@@ -152,18 +156,17 @@ def ended_by_queue(ages: Mapping[str, timedelta]) -> dict[str, Ended]:
     tallies: dict[str, Tally] = defaultdict(Tally)
     for outcome, age in ages.items():
         seen = window(age)
-        for row in _rows(seen, _edges(seen), None, None, by=True):
+        for row in _rows(seen, _edges(seen), "", EACH):
             if row.outcome == outcome:
                 tallies[row.queue].add(row)
     return {queue: tally.ended() for queue, tally in tallies.items()}
 
 
-def _by(range: str | timedelta, name: Callable[[Tallied], str]) -> dict[str, Summary]:
-    seen = window(range)
+def _summaries(seen: Window, named: Iterable[tuple[str, Tallied]]) -> dict[str, Summary]:
     tallies: dict[str, Tally] = defaultdict(Tally)
-    for row in _rows(seen, _edges(seen), None, None, by=True):
-        tallies[name(row)].add(row)
-    return {key: tallies[key].summary(seen.hours) for key in sorted(tallies)}
+    for name, row in named:
+        tallies[name].add(row)
+    return {name: tallies[name].summary(seen.hours) for name in sorted(tallies)}
 
 
 def _edges(seen: Window) -> list[Stretch]:
@@ -171,25 +174,25 @@ def _edges(seen: Window) -> list[Stretch]:
     return stretches(seen.begin, floor(seen.now, Period.DAY) + timedelta(days=1))
 
 
-# A type or a queue is summed over its rows; all jobs together have rows of their own.
 _READ = f"""
 SELECT r.at, r.type, r.queue, r.outcome, r.count, r.wait_ms, r.run_ms, r.waits, r.runs
-FROM {STRETCHES} JOIN jobs_rollup r ON r.period = w.period AND r.at >= w.since AND r.at < w.until
-WHERE CASE WHEN %(all)s THEN r.type = '' ELSE r.type <> '' END
-    AND (%(type)s::text IS NULL OR r.type = %(type)s) AND (%(queue)s::text IS NULL OR r.queue = %(queue)s)
+FROM {
+    rows(
+        "jobs_rollup",
+        "CASE WHEN %(type)s = '{EACH}' THEN type <> '' ELSE type = %(type)s END"
+        " AND CASE WHEN %(queue)s = '{EACH}' THEN queue <> '' ELSE queue = %(queue)s END",
+    )
+}
 """  # noqa: S608
 
 
-def _rows(
-    seen: Window,
-    parts: list[Stretch],
-    type: str | None,
-    queue: str | None,
-    *,
-    by: bool = False,
-) -> Iterable[Tallied]:
-    everything = not by and type is None and queue is None
-    yield from map(Tallied._make, fetch(_READ, {**parameters(parts), "all": everything, "type": type, "queue": queue}))
+def _rows(seen: Window, parts: list[Stretch], type: str, queue: str) -> Iterator[Tallied]:
+    """Of a type and a queue: empty for all together, EACH for all one by one."""
+    yield from map(Tallied._make, fetch(_READ, {**parameters(parts), "type": type, "queue": queue}))
     for row in tallied_live(max(seen.live, seen.begin)):
-        if (row.type == "") == everything and type in (None, row.type) and queue in (None, row.queue):
+        if _is(row.type, type) and _is(row.queue, queue):
             yield row
+
+
+def _is(name: str, wanted: str) -> bool:
+    return bool(name) if wanted == EACH else name == wanted

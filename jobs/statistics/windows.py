@@ -89,7 +89,7 @@ def kept(moment: datetime, now: datetime) -> datetime:
 
 
 def parameters(parts: list[Stretch]) -> dict[str, Any]:
-    """Of a statement that reads `STRETCHES`."""
+    """Of a statement that reads `rows`."""
     return {
         "periods": [part.period.value for part in parts],
         "since": [part.since for part in parts],
@@ -97,9 +97,11 @@ def parameters(parts: list[Stretch]) -> dict[str, Any]:
     }
 
 
-STRETCHES: Final = (
-    "unnest(%(periods)s::int[], %(since)s::timestamptz[], %(until)s::timestamptz[]) AS w(period, since, until)"
-)
+def rows(table: str, condition: str) -> str:
+    """The roll-ups `r` of these stretches, for FROM. `OFFSET 0` has each stretch read by the index of the table."""
+    return f"""unnest(%(periods)s::int[], %(since)s::timestamptz[], %(until)s::timestamptz[]) AS w(period, since, until)
+    CROSS JOIN LATERAL (SELECT * FROM {table} WHERE period = w.period AND at >= w.since AND at < w.until
+        AND {condition} OFFSET 0) AS r"""  # noqa: S608 (constants)
 
 
 def _ceil(moment: datetime, period: int) -> datetime:

@@ -13,7 +13,21 @@ from pytest_django.fixtures import Settings
 from jobs import broker
 from jobs.apps import make_queues
 from jobs.management import embedded
-from jobs.models import BatchItem, Chord, Event, Failure, Job, Leader, Limit, Queue, Worker
+from jobs.models import (
+    BatchItem,
+    Chord,
+    ErrorGroup,
+    ErrorRollup,
+    Event,
+    Failure,
+    Job,
+    Leader,
+    Limit,
+    Queue,
+    RolledUp,
+    Rollup,
+    Worker,
+)
 from tests.integration.jobtypes import tasks  # noqa: F401  (this process enqueues them)
 from tests.integration.jobtypes.journal import Journal
 from tests.integration.workers import Start
@@ -23,6 +37,8 @@ from tests.services import FOLDER
 def _empty() -> None:
     """Delete what a test leaves."""
     for model in (Job, Failure, Event, Chord, BatchItem, Limit, Leader, Queue, Worker):
+        model.objects.all().delete()
+    for model in (Rollup, ErrorRollup, RolledUp, ErrorGroup):
         model.objects.all().delete()
     make_queues(using="default")
 
