@@ -38,8 +38,8 @@ def _empty() -> None:
     """Delete what a test leaves."""
     for model in (Job, Failure, Event, Chord, BatchItem, Limit, Leader, Queue, Worker):
         model.objects.all().delete()
-    for model in (Rollup, ErrorRollup, RolledUp, ErrorGroup):
-        model.objects.all().delete()
+    for numbers in (Rollup, ErrorRollup, RolledUp, ErrorGroup):
+        numbers.objects.all().delete()
     make_queues(using="default")
 
 
