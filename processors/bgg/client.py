@@ -28,6 +28,7 @@ INTERVAL: Final = 0.51  # seconds between two requests: 2 a second, and a margin
 TIMEOUT: Final = httpx2.Timeout(30, connect=5)
 PATIENCE: Final = 5.0  # seconds we stay away, at least, when told to slow down
 MAX_PATIENCE: Final = 300.0
+MAX_AFTER: Final = 24 * 3600.0  # seconds that the service itself may keep us away
 
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ class Client:
         try:
             answer = self._ask(path, query, read)
         except RateLimited as limited:
-            limited.after = max(min(PATIENCE * 2 ** (attempt - 1), MAX_PATIENCE), limited.after or 0)
+            limited.after = max(min(PATIENCE * 2 ** min(attempt - 1, 10), MAX_PATIENCE), limited.after or 0)
             self._upstream.failed()
             self._upstream.slow_down(limited.after)
             raise
@@ -103,7 +104,7 @@ def _check(path: str, response: httpx2.Response) -> None:
     told = f"{path}: {status} {' '.join(response.text.split())[:200]}"
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         after = response.headers.get("Retry-After", "")
-        raise RateLimited(told, after=int(after) if after.isdecimal() else None)
+        raise RateLimited(told, after=min(float(after), MAX_AFTER) if after.isdecimal() else None)
     if status == HTTPStatus.UNAUTHORIZED:
         raise Unauthorized
     if status == HTTPStatus.ACCEPTED or status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx2
 import pytest
 from pytest_django import Settings
+from pytest_httpserver import HTTPServer
 
 from jobs.errors import Discard, JobError, RateLimited, Retry, Snooze
 from jobs.models import Limit, Queue
@@ -69,7 +70,7 @@ def test_a_service_that_is_not_there_is_worth_another_attempt(bgg: SandboxContro
     nowhere.close()
 
 
-@pytest.mark.parametrize(("attempt", "wait"), [(1, 5), (2, 10), (3, 20), (12, 300)])
+@pytest.mark.parametrize(("attempt", "wait"), [(1, 5), (2, 10), (3, 20), (12, 300), (2000, 300)])
 def test_after_a_429_everybody_stays_away_longer_each_time(bgg: SandboxControl, attempt: int, wait: float) -> None:
     bgg.fail("429")
     with pytest.raises(RateLimited, match=r"Rate limit exceeded\.") as raised:
@@ -79,6 +80,18 @@ def test_after_a_429_everybody_stays_away_longer_each_time(bgg: SandboxControl, 
         client().hot()
     assert wait - 2 < snoozed.value.after <= wait
     assert bgg.received()["total"] == 1
+
+
+@pytest.mark.parametrize(("asked", "wait"), [("2", 5), ("90", 90), ("9" * 400, 24 * 3600), ("soon", 5)])
+def test_how_long_to_stay_away_is_the_services_to_say_within_a_day(
+    httpserver: HTTPServer, asked: str, wait: float
+) -> None:
+    httpserver.expect_request("/thing").respond_with_data("", 429, {"Retry-After": asked})
+    asking = Client(httpserver.url_for("/"), TOKEN)
+    with pytest.raises(RateLimited) as raised:
+        asking.things([13])
+    asking.close()
+    assert raised.value.after == wait
 
 
 def test_a_refused_token_pauses_the_queue_and_tells_an_admin(
