@@ -115,10 +115,6 @@ class WorkerLost(JobError):
     classification = "worker-lost"
 
 
-class WrongState(JobError):
-    """The job is not in a state that allows this."""
-
-
 def seconds(delay: timedelta | float | None) -> float | None:
     """A delay in seconds, whether it was given as a number or a timedelta."""
     return delay.total_seconds() if isinstance(delay, timedelta) else None if delay is None else float(delay)
