@@ -279,7 +279,7 @@ def read(afters: Mapping[UUID, int | None]) -> tuple[dict[UUID, Seen], dict[UUID
     try:
         jobs = Job.objects.in_bulk(afters)
         broken = [job.id for job in jobs.values() if job.run and job.status != Status.COMPLETED]
-        failures = Failure.objects.filter(job__in=broken).order_by("job", "-run").distinct("job")
+        failures = Failure.objects.filter(job__in=broken).order_by("job_id", "-run").distinct("job_id")
         failure_of = {failure.job_id: failure for failure in failures} if broken else {}
         wanted = {job: after for job, after in afters.items() if after is not None}
         parameters = {"jobs": list(wanted), "afters": list(wanted.values())}

@@ -285,3 +285,26 @@ def whisper(payload: Whisper, job: JobContext) -> str:
     if payload.fails:
         raise ValueError(f"was heard: {payload.secret_word}")
     return "was not heard"
+
+
+class Steps(Payload):
+    total: int = 10
+    pause: float = 0.1
+    until: str = ""  # a file: after the last step wait for it
+    lines: int = 0  # of the log, for each step
+    secret_word: Secret = ""
+
+
+@processor(max_attempts=1)
+def step_by_step(payload: Steps, job: JobContext) -> int:
+    """Say how far it is, and write log lines."""
+    for number in range(1, payload.total + 1):
+        job.progress(number, payload.total, f"step {number}")
+        for line in range(payload.lines):
+            job.log.info("step %d, line %d %s", number, line, payload.secret_word)
+        time.sleep(payload.pause)
+    while payload.until and not Path(payload.until).exists():
+        job.check()
+        time.sleep(0.01)
+    job.log.warning("done")
+    return payload.total
