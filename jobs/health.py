@@ -83,7 +83,7 @@ class Report:
 def report() -> Report:
     """Ask the database about everything. Raises OperationalError when it does not answer."""
     workers = list(Worker.objects.filter(heartbeat_at__gt=Now() - timedelta(seconds=settings.JOBS_LEASE)))
-    return Report(_queues(workers), _workers(workers), _scheduler(), _database(), _broker(), queue_status())
+    return Report(_queues(workers), _workers(workers), scheduler_part(), database_part(), broker_part(), queue_status())
 
 
 def _queues(workers: list[Worker]) -> Queues:
@@ -103,7 +103,8 @@ def _workers(workers: list[Worker]) -> Workers:
     return Workers(issues, stuck, len(workers), sum(not worker.draining for worker in workers))
 
 
-def _scheduler() -> Scheduler:
+def scheduler_part() -> Scheduler:
+    """Whether schedules fire, and when they should."""
     enabled = list(PeriodicTask.objects.values_list("enabled", flat=True))
     beating = Leader.objects.filter(duty="beat", expires_at__gt=Now()).exists()
     issues = ["no beat is running, schedules do not fire"] if any(enabled) and not beating else []
@@ -116,7 +117,8 @@ def _scheduler() -> Scheduler:
     return Scheduler(issues + late, failed, len(enabled), sum(enabled))
 
 
-def _database() -> Part:
+def database_part() -> Part:
+    """Whether something slows the database down."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - xact_start)), 0)::float FROM pg_stat_activity"
@@ -127,7 +129,8 @@ def _database() -> Part:
     return Part(warnings=[old] if age > OLD_SNAPSHOT else [])
 
 
-def _broker() -> Part:
+def broker_part() -> Part:
+    """Whether Redis answers."""
     return Part(["Redis does not answer: jobs run, wake-ups and live progress do not"] if broker_is_away() else [])
 
 

@@ -1,8 +1,8 @@
 """Who may see a page or press a button, and where they are taken then."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
@@ -53,7 +53,7 @@ def action(permission: str) -> Callable[[View[P]], View[P]]:
     return decorate
 
 
-def show(request: HttpRequest, template: str, context: dict[str, object]) -> HttpResponse:
+def show(request: HttpRequest, template: str, context: Mapping[str, Any]) -> HttpResponse:
     """The page; for htmx, which refreshes a part, only the block `content`."""
     layout = "jobs/part.html" if request.htmx else "base.html"  # type: ignore[attr-defined]
     return render(request, template, {"layout": layout, **context})

@@ -1,10 +1,71 @@
-"""The first page: how things are, how they were, and what needs attention."""
+"""The first page: what needs attention, how things are, how they were, what runs, fails and comes next.
 
+It is refreshed in three parts, each at its own pace; a refresh computes its own part only.
+"""
+
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
-from jobs.dashboard.access import page, show
+from jobs import lifecycle, metrics, scheduling
+from jobs.dashboard import charts
+from jobs.dashboard.access import action, actor, back, page, show, tell
+from jobs.dashboard.attention import matters
+from jobs.models import Failure, Job, Status
+
+SHOWN: Final = 10
+SCHEDULES_SHOWN: Final = 5
 
 
 @page
 def overview(request: HttpRequest) -> HttpResponse:
-    return show(request, "jobs/overview.html", {"title": "Overview"})
+    part = request.htmx.target if request.htmx else None  # type: ignore[attr-defined]
+    if part in PARTS:
+        return render(request, f"jobs/overview/{part}.html", PARTS[part](request))
+    context = {name: value for make in PARTS.values() for name, value in make(request).items()}
+    return show(request, "jobs/overview.html", context)
+
+
+def now(request: HttpRequest) -> dict[str, Any]:
+    """What needs attention, and how many jobs are in each state."""
+    queues = metrics.queue_figures()
+    return {
+        "matters": matters(queues),
+        "totals": [(status.value, count) for status, count in metrics.totals().items()],
+        "oldest": metrics.oldest_waiting(),
+        "paused": sum(queue.paused for queue in queues),
+        "workers": len({name for queue in queues for name in queue.workers}),
+    }
+
+
+def lists(request: HttpRequest) -> dict[str, Any]:
+    """What runs, what failed last, what comes next."""
+    running = Job.objects.filter(status=Status.PROCESSING).defer("payload", "result", "canvas")
+    states = [state for state in scheduling.states() if state.next_runs]
+    return {
+        "running": running.order_by("started_at")[:SHOWN],
+        "usual": charts.usual_seconds(),
+        "failed": newest_failures(),
+        "schedules": sorted(states, key=lambda state: state.next_runs[0])[:SCHEDULES_SHOWN],
+    }
+
+
+def newest_failures() -> list[Any]:
+    """The jobs that ended failed last, each with `error` and `message` of its last run."""
+    last = Failure.objects.filter(job=OuterRef("pk")).order_by("-run")
+    failed = Job.objects.filter(status=Status.FAILED).defer("payload", "result", "canvas")
+    newest = failed.annotate(error=Subquery(last.values("error")[:1]), message=Subquery(last.values("message")[:1]))
+    return list(newest.order_by("-finished_at")[:SHOWN])
+
+
+PARTS: Final = {"now": now, "history": charts.history, "lists": lists}
+
+
+@action("jobs.retry_job")
+def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    answer = lifecycle.retry([job_id], actor=actor(request))
+    tell(request, len(answer.retried), "The job waits again, with all its attempts.", answer.skipped.get(job_id, ""))
+    return back(request, "dashboard:job", job_id)

@@ -53,6 +53,12 @@ def _quoted(value: str) -> str:
 
 
 @register.filter
+def get(values: Mapping[str, Any], key: str) -> Any:
+    """The value under a key that is itself a variable."""
+    return values.get(key)
+
+
+@register.filter
 def badge(state: str) -> SafeString:
     """A state as a coloured label: of a job, or any other for which the stylesheet has a `badge-…`."""
     return format_html('<span class="badge badge-{}">{}</span>', state.replace(" ", "-"), state)
