@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from jobs.context import JobContext
 from jobs.encoding import encode, storable
 from jobs.errors import JobError
 from jobs.models import BatchItem
-from jobs.sessions import fetch, side_session
+from jobs.sessions import fetch, is_away, side_session
 
 T = TypeVar("T")
 LONGEST_KEY = 200  # characters, as the row has it
@@ -40,7 +41,8 @@ def batch_process(
     """Call `fn` for each item, `size` at a time in threads, and keep each outcome.
 
     An item whose `key` was recorded by an earlier attempt of this job is not called again. An error of one item is
-    its own; Retry, Snooze and the other job errors end the batch, and the next attempt goes on where it stopped.
+    its own; Retry, Snooze and the other job errors, and a lost database, end the batch, and the next attempt goes on
+    where it stopped.
     """
     if size < 1:
         raise ValueError("size: expected at least 1")
@@ -52,11 +54,12 @@ def batch_process(
             _keep(outcome, name, result, error)
     waiting = iter(todo.items())
     running: dict[Future[Any], str] = {}
+    opened: set[BaseDatabaseWrapper] = set()
     pool = ThreadPoolExecutor(max_workers=min(size, max(1, len(todo))), thread_name_prefix="batch")
     try:
         while True:
             while len(running) < size and (following := next(waiting, None)) is not None:
-                running[pool.submit(_call, fn, following[1])] = following[0]
+                running[pool.submit(_call, fn, following[1], opened)] = following[0]
             if not running:
                 return outcome
             ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -64,6 +67,9 @@ def batch_process(
             job.progress(len(outcome.succeeded) + len(outcome.failed), total)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        for used in opened:  # else they stay open until Python collects the threads' garbage
+            used.inc_thread_sharing()
+            used.close()
         ended = {future for future in running if future.done() and not future.cancelled()}
         _record(job, outcome, {running[future]: future for future in ended})
 
@@ -74,12 +80,13 @@ def _checked(name: str) -> str:
     return name
 
 
-def _call(fn: Callable[[T], Any], item: T) -> Any:
+def _call(fn: Callable[[T], Any], item: T, opened: set[BaseDatabaseWrapper]) -> Any:
     close_old_connections()
     try:
         return fn(item)
     finally:
         close_old_connections()
+        opened.update(connections.all(initialized_only=True))
 
 
 def _record(job: JobContext, outcome: BatchResult, ended: dict[str, "Future[Any]"]) -> None:
@@ -87,7 +94,7 @@ def _record(job: JobContext, outcome: BatchResult, ended: dict[str, "Future[Any]
     stop: BaseException | None = None
     for name, future in ended.items():
         error, result = future.exception(), None
-        if isinstance(error, JobError):
+        if error and (isinstance(error, JobError) or is_away(error)):
             stop = error
             continue
         try:

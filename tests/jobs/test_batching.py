@@ -3,6 +3,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from jobs.batching import BatchResult
 from jobs.context import stop_requests
@@ -55,6 +56,36 @@ def test_an_error_of_one_item_is_its_own() -> None:
     job = perform(improvise.enqueue(batch([1, 0, 3], divide)))
     assert job.status == Status.COMPLETED
     assert job.result == [[["1", 6.0], ["3", 2.0]], [["0", "ZeroDivisionError: division by zero"]]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_item_is_not_to_blame_for_a_lost_database() -> None:
+    seen: list[str] = []
+
+    def query(item: str) -> int:
+        seen.append(item)
+        with connection.cursor() as cursor:
+            if seen == ["a"]:
+                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+            cursor.execute("SELECT 7")
+            return int(cursor.fetchone()[0])
+
+    made = improvise.enqueue(batch(["a", "b"], query, size=1))
+    job = perform(made)
+    assert (job.status, job.failures.get().error, kept(job)) == (Status.SCHEDULED, "OperationalError", [])
+    job = perform(made)
+    assert (job.status, kept(job)) == (Status.COMPLETED, [("a", 7, ""), ("b", 7, "")])
+
+
+def test_an_item_whose_own_statement_fails_is() -> None:
+    def query(item: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('statement_timeout', '10', false)")
+            cursor.execute("SELECT pg_sleep(5)")
+
+    job = perform(improvise.enqueue(batch(["slow"], query)))
+    assert job.status == Status.COMPLETED
+    assert job.result[1][0][1].startswith("OperationalError: canceling statement")  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
