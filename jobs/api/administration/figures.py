@@ -134,6 +134,8 @@ def _whole_day(moment: Any) -> Any:
 
 
 def _in_utc(moment: datetime) -> datetime:
+    if not 1970 <= moment.year <= 2200:
+        raise ValueError("outside the years 1970 to 2200")
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
 

@@ -39,7 +39,7 @@ def test_callers_are_counted_apart(api: Api, settings: Settings) -> None:
 def test_the_next_period_begins_anew(api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.API_RATE = (1, 60)
     now = [1_800_000_000.0]
-    monkeypatch.setattr(throttling.time, "time", lambda: now[0])
+    monkeypatch.setattr("jobs.api.throttling.time.time", lambda: now[0])
     assert [api.get("/api/jobs/types")[0] for _ in range(2)] == [200, 429]
     now[0] += 60
     assert api.get("/api/jobs/types")[0] == 200
