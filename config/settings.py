@@ -12,6 +12,7 @@ from django.templatetags.static import static
 from kombu import Queue
 
 from config import environment as env
+from jobs import logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -266,19 +267,22 @@ def _plain(logger: object, method: str, event: structlog.types.EventDict) -> str
 
 
 _before = [
-    structlog.contextvars.merge_contextvars,  # on whose behalf: see `jobs.logs`
+    structlog.contextvars.merge_contextvars,  # the request
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.ExtraAdder(),
+    logs.add_job,
     _plain,
     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+    structlog.processors.format_exc_info,
+    logs.without_secrets,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 _render = {
-    "console": [
-        structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)
-    ],
-    "json": [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()],
+    "console": structlog.dev.ConsoleRenderer(
+        colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    ),
+    "json": structlog.processors.JSONRenderer(),
 }
 LOGGING = {
     "version": 1,
@@ -287,7 +291,7 @@ LOGGING = {
         "line": {
             "()": structlog.stdlib.ProcessorFormatter,
             "foreign_pre_chain": _before,
-            "processors": _render[LOG_FORMAT],
+            "processors": [_render[LOG_FORMAT]],
         }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -59,7 +60,8 @@ def batch_process(
     try:
         while True:
             while len(running) < size and (following := next(waiting, None)) is not None:
-                running[pool.submit(_call, fn, following[1], opened)] = following[0]
+                in_context = copy_context().run  # what it logs is this job's too
+                running[pool.submit(in_context, _call, fn, following[1], opened)] = following[0]
             if not running:
                 return outcome
             ended, _ = wait(running, timeout=0.5, return_when=FIRST_COMPLETED)
@@ -101,7 +103,7 @@ def _record(job: JobContext, outcome: BatchResult, ended: dict[str, "Future[Any]
             result = None if error else json.loads(encode(future.result(), settings.JOBS_MAX_PAYLOAD))
         except ValueError as refused:
             error = refused
-        told = storable(f"{type(error).__name__}: {error}") if error else ""
+        told = storable(job.log.redact(f"{type(error).__name__}: {error}")) if error else ""
         _keep(outcome, name, result, told)
         rows.append({"key": name, "result": result, "error": told})
     if rows:

@@ -290,6 +290,7 @@ def resolve_step(signature: Signature[Any], takes_result: bool) -> Step:
         "expires_in": job.expires_in,
         "expires_at": job.expires_at and str(job.expires_at),
         "tags": list(job.tags),
+        "request_id": job.request_id,
         "takes": takes,
     }
     return {key: value for key, value in step.items() if value is not None and value != []}

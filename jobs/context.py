@@ -62,13 +62,16 @@ class JobContext:
         if not (math.isfinite(done) and math.isfinite(total or 0)):
             raise ValueError(f"progress: {done} of {total} cannot be shown")
         percent = None if not total else max(0, min(100, round(100 * done / total)))
-        latest = {"run": self.run, "done": done, "total": total, "percent": percent, "note": storable(note[:500])}
+        latest = {"run": self.run, "done": done, "total": total, "percent": percent, "note": self._note(note)}
         self.latest = json.dumps(latest)
         events.progressed(self.id, self.run, self.latest)
         now = time.monotonic()
         if now - self._written >= PROGRESS_INTERVAL:
             self._written = now
             self._write(self.latest)
+
+    def _note(self, note: str) -> str:
+        return storable(self.log.redact(note)[:500]) if note else ""
 
     def _write(self, progress: str) -> None:
         # Beside the author's transaction: it must be seen now, and stay if that one is rolled back.

@@ -21,13 +21,13 @@ from celery.exceptions import Retry as CeleryRetry
 from django.conf import settings
 from django.utils import timezone
 
-from jobs import lifecycle
+from jobs import lifecycle, logs
 from jobs.calling import Processor
 from jobs.context import JobContext
 from jobs.encoding import encode, storable
 from jobs.errors import Cancelled, InvalidResult, JobError, JobTimeout, Retry, Snooze
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
-from jobs.payload import REDACTED, Backoff, secrets
+from jobs.payload import Backoff, secrets, without
 
 log = logging.getLogger("jobs")
 
@@ -36,7 +36,19 @@ LONGEST = 10 * 365 * 86400.0  # seconds of a delay: what a job asks for must be 
 
 def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
     """Run the body under Celery's tracer and say what became of it. Never raises for what a job does."""
-    context = JobContext(job.id, job.run, job.attempt, job.max_attempts, _redactor(task, job))
+    redact = redactor(task, job)
+    context = JobContext(job.id, job.run, job.attempt, job.max_attempts, redact)
+    token = logs.begin_run(job, redact)
+    try:
+        outcome = _run(task, job, request, context)
+        context.log.flush()  # who sees that it ended finds the lines there
+    finally:
+        logs.end_run(token)
+    outcome.progress = context.latest
+    return outcome
+
+
+def _run(task: Processor, job: Claimed, request: dict[str, Any], context: JobContext) -> Outcome:
     started = time.monotonic()
     payload: Any = None
     try:
@@ -59,8 +71,6 @@ def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
         seconds = time.monotonic() - started
         outcome = of_error(task, job, refused, "".join(traceback.format_exception(refused)), payload)
     outcome.seconds = seconds
-    outcome.progress = context.latest
-    context.log.flush()  # who sees that it ended finds the lines there
     return outcome
 
 
@@ -85,7 +95,7 @@ def of_error(task: Processor, job: Claimed, error: BaseException, trace: str, pa
     if verb in (Verb.SNOOZE, Verb.CANCEL, Verb.GIVE_BACK):
         return Outcome(job.id, job.run, verb, delay=delay)
     hide = secrets(task.payload_model, payload) if task.payload_model and payload is not None else set()
-    told = _told(_message(shown), hide), _told(trace, hide)
+    told = storable(without(_message(shown), hide)), storable(without(trace, hide))
     return Outcome(
         job.id,
         job.run,
@@ -96,14 +106,14 @@ def of_error(task: Processor, job: Claimed, error: BaseException, trace: str, pa
     )
 
 
-def _redactor(task: Processor, job: Claimed) -> Callable[[str], str]:
+def redactor(task: Processor, job: Claimed) -> Callable[[str], str]:
     """Takes the payload's secrets out of a text. They are looked for when the first text comes: most jobs have none."""
 
     @cache
     def hide() -> set[str]:
         return secrets(task.payload_model, json.loads(job.payload)) if task.payload_model else set()
 
-    return lambda text: _told(text, hide())
+    return lambda text: without(text, hide())
 
 
 def _message(error: BaseException) -> str:
@@ -111,14 +121,6 @@ def _message(error: BaseException) -> str:
         return str(error)
     except Exception:
         return f"a {type(error).__name__} that cannot be shown"
-
-
-def _told(text: str, hide: set[str]) -> str:
-    """What may be stored and shown: without secrets, also as `repr` and JSON write them."""
-    shapes = {shape for secret in hide for shape in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1])}
-    for shape in sorted(shapes, key=len, reverse=True):
-        text = text.replace(shape, REDACTED)
-    return storable(text)
 
 
 def _verdict(task: Processor, job: Claimed, error: BaseException) -> tuple[Verb, float, BaseException]:

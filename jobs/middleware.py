@@ -28,7 +28,7 @@ class RequestId:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = logs.sane(request.headers.get("X-Request-ID", "")) or logs.new_request_id()
         started = time.monotonic()
-        with logs.bound(request_id=request_id):
+        with logs.of_request(request_id):
             response = self.get_response(request)
             response["X-Request-ID"] = request_id
             _tell(request, response, time.monotonic() - started)

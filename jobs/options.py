@@ -10,6 +10,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from jobs import logs
 from jobs.encoding import storable
 from jobs.errors import InvalidOption, UnknownQueue, seconds
 from jobs.lifecycle import NewJob
@@ -43,6 +44,7 @@ def resolve(processor: "Processor", payload: str, options: Mapping[str, Any]) ->
         priority=processor.priority if processor.priority is not None else Priority.NORMAL,
         max_attempts=processor.max_attempts_by_default(),
         timeout=_timeout("timeout", processor.timeout_of(payload)),
+        request_id=logs.request_id(),
     )
     if processor.expires is not None:
         _expires(job, "expires", processor.expires)

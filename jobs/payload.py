@@ -1,6 +1,7 @@
 """Payload and Backoff: what a job type declares besides its function."""
 
 import copy
+import json
 import math
 import random
 from collections.abc import Iterator
@@ -47,6 +48,14 @@ def secrets(model: type[BaseModel], payload: Any) -> set[str]:
         values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
         found.update(map(str, values))
     return found - {"", "None"}
+
+
+def without(text: str, hide: set[str]) -> str:
+    """`text` without these secrets, also as `repr` and JSON write them, and JSON what `repr` has written."""
+    plain = {shape for secret in hide for shape in (secret, repr(secret)[1:-1], json.dumps(secret)[1:-1])}
+    for shape in sorted(plain.union(json.dumps(shape)[1:-1] for shape in plain), key=len, reverse=True):
+        text = text.replace(shape, REDACTED)
+    return text
 
 
 def _secret_places(model: type[BaseModel], payload: Any) -> Iterator[tuple[dict[str, Any], str]]:

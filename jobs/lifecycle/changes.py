@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from jobs import broker, events
+from jobs import broker, events, logs
 from jobs.lifecycle.enqueueing import NewJob, enqueue
 from jobs.lifecycle.successors import Ended, follow
 from jobs.models import TERMINAL, Job, Status
@@ -155,6 +155,7 @@ def _copy(job: Job, actor: str, payload: str | None) -> NewJob:
         unique_key=job.unique_key,
         created_by=actor,
         tags=job.tags,
+        request_id=logs.request_id(),
         parent=job.id,
     )
 

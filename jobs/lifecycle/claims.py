@@ -29,6 +29,7 @@ class Claimed(NamedTuple):
     parent: UUID | None
     group: UUID | None
     members: str | None  # JSON; of a chord's body: the group whose results it takes, and where
+    request_id: str | None = None  # of the HTTP request that enqueued it
 
     @property
     def key(self) -> tuple[UUID, int]:
@@ -60,7 +61,7 @@ WHERE id = ANY(ARRAY(
             AND id <> ALL(%(avoid)s::uuid[])
         ORDER BY priority DESC, scheduled_at, id LIMIT share.size FOR NO KEY UPDATE SKIP LOCKED) AS j))
 RETURNING id, run, attempt, max_attempts, losses, type, payload::text, queue, priority, timeout, backoff::text, parent,
-    "group", canvas ->> 'members', scheduled_at
+    "group", canvas ->> 'members', request_id, scheduled_at
 """
 
 
@@ -90,8 +91,8 @@ def claim(
             "avoid": list(avoid),
         },
     )
-    rows.sort(key=lambda row: (-row[8], row[14], row[0]))
-    return _told([Claimed(*row[:14]) for row in rows])
+    rows.sort(key=lambda row: (-row[8], row[15], row[0]))
+    return _told([Claimed(*row[:15]) for row in rows])
 
 
 def _told(claimed: list[Claimed]) -> list[Claimed]:
@@ -105,7 +106,7 @@ UPDATE jobs_job SET status = 'processing', run = run + 1, attempt = attempt + 1,
     lease_expires_at = now() + %(lease)s * interval '1 second', worker = %(worker)s, progress = NULL
 WHERE id = ANY(%(ids)s::uuid[]) AND status IN ('pending', 'scheduled')
 RETURNING id, run, attempt, max_attempts, losses, type, payload::text, queue, priority, timeout, backoff::text, parent,
-    "group", canvas ->> 'members'
+    "group", canvas ->> 'members', request_id
 """
 
 

@@ -36,6 +36,7 @@ class NewJob:
     unique_key: str | None = None
     created_by: str = ""
     tags: Sequence[str] = ()
+    request_id: str | None = None
     schedule: str | None = None
     parent: UUID | None = None
     group: UUID | None = None
@@ -67,6 +68,7 @@ _COLUMNS = {
     "unique_key": "text",
     "created_by": "text",
     "tags": "jsonb",
+    "request_id": "text",
     "schedule": "text",
     "parent": "uuid",
     "group": "uuid",
@@ -83,12 +85,12 @@ _MANY = (
 # %(ended)s: steps that never run, because the job before them failed.
 _INSERT = """
 INSERT INTO jobs_job (id, type, payload, queue, priority, status, attempt, max_attempts, timeout, backoff, scheduled_at,
-    expires_at, finished_at, unique_key, created_by, tags, schedule, parent, "group", canvas)
+    expires_at, finished_at, unique_key, created_by, tags, request_id, schedule, parent, "group", canvas)
 SELECT id, type, payload::jsonb, queue, priority,
     CASE WHEN %(ended)s THEN 'failed' WHEN due > now() THEN 'scheduled' ELSE 'pending' END,
     attempt, max_attempts, timeout, backoff, due, coalesce(expires_at, now() + expires_in * interval '1 second'),
     CASE WHEN %(ended)s THEN now() END, unique_key, created_by,
-    ARRAY(SELECT jsonb_array_elements_text(tags)), schedule, parent, "group", canvas
+    ARRAY(SELECT jsonb_array_elements_text(tags)), request_id, schedule, parent, "group", canvas
 FROM (SELECT *, coalesce(scheduled_at, now() + coalesce(delay, 0) * interval '1 second') AS due FROM {jobs}) AS r
 """
 _ENQUEUE = _INSERT + "ON CONFLICT DO NOTHING RETURNING id, status, queue"
@@ -176,6 +178,7 @@ def _record(job: NewJob) -> dict[str, Any]:
         "unique_key": job.unique_key,
         "created_by": job.created_by,
         "tags": list(job.tags),
+        "request_id": job.request_id,
         "schedule": job.schedule,
         "parent": job.parent,
         "group": job.group,

@@ -82,6 +82,7 @@ def job_of(step: Step, parent: UUID | None, payload: dict[str, Any]) -> NewJob:
         expires_in=step.get("expires_in"),
         expires_at=step.get("expires_at"),
         tags=step.get("tags", ()),
+        request_id=step.get("request_id"),
         parent=parent,
         group=UUID(step["group"]) if step.get("group") else None,
         canvas=step.get("canvas"),

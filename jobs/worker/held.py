@@ -4,6 +4,7 @@ import logging
 import time
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -42,16 +43,47 @@ class Held:
 
 
 def log_end(outcome: Outcome, held: Held | None, status: Status | None) -> None:
-    """The one line that says how a run ended."""
-    fields: dict[str, Any] = {"job_id": str(outcome.id), "run": outcome.run, "type": held.job.type if held else None}
-    if status is None:
-        log.warning("job %s: late report of run %d ignored", outcome.id, outcome.run, extra=fields)
-    elif status is Status.COMPLETED:
-        log.debug("job %s completed", outcome.id, extra=fields)
-    elif outcome.error:
-        told = f"{outcome.error.name}: {outcome.error.message[:200]}"
-        log.warning("job %s %s: %s", outcome.id, status.value, told, extra=fields)
+    """The one line that says how a run ended: on the logger `<type>-job`, with what it is found and counted by."""
+    if held is None or status is None:
+        log.warning("job %s: late report of run %d ignored", outcome.id, outcome.run)
     elif outcome.verb is Verb.GIVE_BACK:
-        log.debug("job %s given back", outcome.id, extra=fields)
+        log.debug("job %s given back", outcome.id)
     else:
-        log.info("job %s %s", outcome.id, status.value, extra=fields)
+        logger, level = _logger(held.job.type), _LEVELS.get(status, _level_of_attempt(outcome))
+        if logger.isEnabledFor(level):
+            logger.log(
+                level, "job %s %s%s", outcome.id, status.value, _why(outcome), extra=_fields(outcome, held, status)
+            )
+
+
+_LEVELS = {Status.COMPLETED: logging.INFO, Status.CANCELLED: logging.INFO, Status.FAILED: logging.ERROR}
+
+
+@cache
+def _logger(job_type: str) -> logging.Logger:
+    return logging.getLogger(f"{job_type}-job")
+
+
+def _level_of_attempt(outcome: Outcome) -> int:
+    return logging.WARNING if outcome.error else logging.INFO
+
+
+def _why(outcome: Outcome) -> str:
+    if outcome.error is None:
+        return ""
+    return f": {outcome.error.name}: {' '.join(outcome.error.message[:200].split())}"
+
+
+def _fields(outcome: Outcome, held: Held, status: Status) -> dict[str, Any]:
+    job = held.job
+    return {
+        "category": "job_metrics",
+        "job_type": job.type,
+        "status": status.value,
+        "duration_ms": None if outcome.seconds is None else round(outcome.seconds * 1000, 1),
+        "job_id": str(outcome.id),
+        "run": outcome.run,
+        "attempt": job.attempt,
+        "queue": job.queue,
+        "request_id": job.request_id,
+    }

@@ -106,10 +106,18 @@ class Slots:
 
     def broken(self, held: "Held", error: BaseException) -> Outcome:
         """The outcome of a run that our own code failed to run."""
-        log.error("could not run job %s", held.job.id, exc_info=error)
-        trace = "".join(traceback.format_exception(error))
-        told = Error(type(error).__name__, storable(str(error)), storable(trace), "retryable")
+        message, trace = self._shown(held, error)
+        log.error("could not run job %s: %s\n%s", held.job.id, message, trace)
+        told = Error(type(error).__name__, message, trace, "retryable")
         return Outcome(*held.job.key, Verb.RETRY, delay=5.0, error=told)
+
+    def _shown(self, held: "Held", error: BaseException) -> tuple[str, str]:
+        """Message and traceback without the job's secrets; nothing when it is just those that cannot be found."""
+        try:
+            redact = execution.redactor(cast("Processor", current_app.tasks[held.job.type]), held.job)
+            return storable(redact(str(error))), storable(redact("".join(traceback.format_exception(error))))
+        except Exception:
+            return "it cannot be shown", ""
 
 
 class ThreadSlots(Slots):

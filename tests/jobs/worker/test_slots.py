@@ -50,7 +50,7 @@ class TestThreads:
 
     def test_what_our_own_code_says_can_be_stored(self, feed: Feed, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level("CRITICAL", logger="jobs.worker")  # the report of a test must be UTF-8
-        outcome = self.late(feed).broken(held(), ValueError("a\x00b\ud800"))
+        outcome = self.late(feed).broken(held(type="smoke"), ValueError("a\x00b\ud800"))
         assert outcome.error is not None
         assert outcome.error.message == "a\ufffdb\ufffd"
         assert len(outcome.error.fingerprint) == 32
