@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from jobs.dashboard import alerts, audit, errors, job, joblist, live, new, overview, queues, schedules, workers
+from jobs.dashboard import (
+    alerts,
+    audit,
+    errors,
+    job,
+    joblist,
+    live,
+    new,
+    overview,
+    queues,
+    scheduleform,
+    schedules,
+    workers,
+)
 
 app_name = "dashboard"
 urlpatterns = [
@@ -21,6 +34,14 @@ urlpatterns = [
     path("jobs/workers", workers.workers, name="workers"),
     path("jobs/workers/<path:name>/drain", workers.drain, name="drain"),
     path("jobs/schedules", schedules.schedules, name="schedules"),
+    path("jobs/new-schedule", scheduleform.new, name="new-schedule"),
+    path("jobs/schedule-preview", scheduleform.preview, name="schedule-preview"),
+    path("jobs/schedule-payload", scheduleform.payload_fields, name="schedule-payload"),
+    path("jobs/schedules/<path:name>/edit", scheduleform.edit, name="edit-schedule"),
+    path("jobs/schedules/<path:name>/start", schedules.start, name="start-schedule"),
+    path("jobs/schedules/<path:name>/stop", schedules.stop, name="stop-schedule"),
+    path("jobs/schedules/<path:name>/run", schedules.run, name="run-schedule"),
+    path("jobs/schedules/<path:name>/delete", schedules.delete, name="delete-schedule"),
     path("jobs/schedules/<path:name>", schedules.schedule, name="schedule"),
     path("jobs/errors", errors.errors, name="errors"),
     path("jobs/errors/<str:fingerprint>", errors.error, name="error"),

@@ -8,7 +8,7 @@ from jobs.schedules import CRON_EXPRESSIONS, MissedRuns, Overlap
 from jobs.scheduling.crons import Validation, next_runs, validate, words
 from jobs.scheduling.fields import ScheduleFields
 from jobs.scheduling.payloads import payload_of
-from jobs.scheduling.states import Overdue, Run, ScheduleState, overdue, state, states
+from jobs.scheduling.states import Overdue, Run, ScheduleState, history, overdue, state, states
 from jobs.scheduling.verbs import create, delete, run, start, stop, update
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Validation",
     "create",
     "delete",
+    "history",
     "next_runs",
     "overdue",
     "payload_of",

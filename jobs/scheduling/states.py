@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -75,6 +75,13 @@ def state(name: str) -> ScheduleState:
     raise UnknownSchedule(f"there is no schedule {name!r}")
 
 
+def history(name: str, limit: int, before: datetime | None = None) -> list[Run]:
+    """What became of a schedule's due times, newest first; of those before a moment if one is given."""
+    runs = ScheduleRun.objects.filter(schedule=name)
+    found = list((runs.filter(due_at__lt=before) if before else runs).order_by("-due_at")[:limit])
+    return _history(found, _statuses({run.job for run in found if run.job}))
+
+
 class Overdue(NamedTuple):
     """A schedule whose latest due time has no job and was not left out."""
 
@@ -116,8 +123,18 @@ def _states(tasks: QuerySet[PeriodicTask]) -> list[ScheduleState]:
     )
     runs = ScheduleRun.objects.in_bulk([pk for task in found for pk in task.last])
     jobs = {run.job for run in runs.values() if run.job} | {UUID(task.by_hand) for task in found if task.by_hand}
-    statuses = dict(Job.objects.filter(id__in=jobs).values_list("id", "status"))
+    statuses = _statuses(jobs)
     return [_state(task, [runs[pk] for pk in task.last if pk in runs], statuses) for task in found]
+
+
+def _statuses(jobs: Collection[UUID]) -> dict[UUID, str]:
+    return dict(Job.objects.filter(id__in=jobs).values_list("id", "status"))
+
+
+def _history(runs: list[ScheduleRun], statuses: Mapping[UUID, str]) -> list[Run]:
+    return [
+        Run(run.due_at, run.outcome, run.reason, run.job, statuses.get(run.job) if run.job else None) for run in runs
+    ]
 
 
 def _state(task: PeriodicTask, runs: list[ScheduleRun], statuses: Mapping[UUID, str]) -> ScheduleState:
@@ -145,7 +162,7 @@ def _state(task: PeriodicTask, runs: list[ScheduleRun], statuses: Mapping[UUID, 
         next_runs=due,
         overlap=options_of(task).overlap,
         missed_runs=options_of(task).missed_runs,
-        history=[Run(run.due_at, run.outcome, run.reason, run.job, statuses.get(run.job)) for run in runs],  # type: ignore[arg-type]
+        history=_history(runs, statuses),
     )
 
 

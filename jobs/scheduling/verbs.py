@@ -43,13 +43,17 @@ def update(name: str, changes: Mapping[str, Any], *, actor: str) -> ScheduleStat
         raise InvalidSchedule([{"loc": [each], "msg": "cannot be changed"} for each in sorted(unknown)])
     with transaction.atomic():
         task = _row(name, lock=True)
-        before = _shown(task)
+        before, payload = _shown(task), (task.args, task.kwargs)
         PeriodicTask.objects.filter(pk=task.pk).update(**columns(changes, task), date_changed=Now())
         policies = {key: changes[key] for key in ("overlap", "missed_runs") if key in changes}
         if policies:
             ScheduleOptions.objects.update_or_create(schedule=task, defaults=policies)
-        after = _shown(_row(name))
-        if differing := {key for key in after if after[key] != before[key]}:
+        task = _row(name)
+        after = _shown(task)
+        differing = {key for key in after if after[key] != before[key]}
+        if (task.args, task.kwargs) != payload:
+            differing.add("payload")  # maybe of a secret only, which is not shown
+        if differing:
             _record(
                 "changed", name, actor, *({key: side[key] for key in sorted(differing)} for side in (before, after))
             )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django import template
 from django.templatetags.static import static
@@ -120,6 +121,21 @@ def moment(when: datetime | None) -> SafeString | str:
     if when is None:
         return EMPTY
     return format_html('<time datetime="{}">{}</time>', when.isoformat(), f"{timezone.localtime(when):{TO_THE_SECOND}}")
+
+
+@register.filter
+def in_zone(when: datetime | None, zone: str) -> SafeString | str:
+    """To the minute on the clocks of a time zone: `Mon 2026-11-23 02:00`. In UTC if this machine does not know it."""
+    if when is None:
+        return EMPTY
+    try:
+        local = when.astimezone(ZoneInfo(zone))
+    except (KeyError, ValueError, OSError):
+        local = timezone.localtime(when)
+    exact = f"{timezone.localtime(when):%Y-%m-%d %H:%M:%S %Z}"
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', when.isoformat(), exact, f"{local:%a %Y-%m-%d %H:%M}"
+    )
 
 
 @register.filter

@@ -65,6 +65,14 @@ def test_history_is_what_became_of_due_times_newest_first(hourly: PeriodicTask) 
     ]
 
 
+def test_history_goes_back_as_far_as_there_are_runs(hourly: PeriodicTask) -> None:
+    due = [hourly.start_time + timedelta(minutes=n) for n in range(5)]
+    ScheduleRun.objects.bulk_create(ScheduleRun(schedule="hourly", due_at=at, outcome="missed") for at in due)
+    newest = scheduling.history("hourly", 3)
+    assert [run.due_at for run in newest] == due[:1:-1]
+    assert [run.due_at for run in scheduling.history("hourly", 3, newest[-1].due_at)] == due[1::-1]
+
+
 def test_history_ends_somewhere(hourly: PeriodicTask) -> None:
     due = [hourly.start_time + timedelta(minutes=n) for n in range(HISTORY + 5)]
     ScheduleRun.objects.bulk_create(ScheduleRun(schedule="hourly", due_at=at, outcome="missed") for at in due)

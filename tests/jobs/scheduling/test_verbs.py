@@ -195,6 +195,12 @@ class TestUpdate:
         scheduling.update("peal", {"payload": {"towerKey": "***", "bells": 10}}, actor="bob")
         assert PeriodicTask.objects.get().kwargs == '{"towerKey": "hunter2", "bells": 10}'
 
+    def test_records_that_a_secret_changed_and_not_what_it_is(self, peal: scheduling.ScheduleState) -> None:
+        scheduling.update("peal", {"payload": {"towerKey": "swordfish", "bells": 6}}, actor="bob")
+        assert PeriodicTask.objects.get().kwargs == '{"towerKey": "swordfish", "bells": 6}'
+        shown = {"payload": {"towerKey": "***", "bells": 6}}
+        assert events()[1:] == [("changed", "bob", shown, shown)]
+
     def test_gives_times_by_a_cron_instead_of_others(self) -> None:
         PeriodicTask.objects.create(
             name="peal", task="operated_peal", interval=IntervalSchedule.objects.create(every=2, period="hours")
