@@ -50,10 +50,13 @@ class Page:
     looked_at: int = 0  # jobs, when they were not enough to fill the page and there are more
 
 
-def find(search: Search, after: str = "", limit: int = 50) -> Page:
-    """A page of jobs, from where `after` (a `Page.next`) says. Raises InvalidQuery when it would take too long."""
+def find(search: Search, after: str = "", limit: int = 50, *, whole: bool = False) -> Page:
+    """A page of jobs, from where `after` (a `Page.next`) says; `whole` with payload and result.
+
+    Raises InvalidQuery when it would take too long.
+    """
     with patience():
-        return _Finder(search).page(after, limit)
+        return _Finder(search, () if whole else LONG).page(after, limit)
 
 
 def counts(search: Search) -> dict[Status, Count] | None:
@@ -89,8 +92,9 @@ def patience() -> Iterator[None]:
 class _Finder:
     """A search on its way to a page."""
 
-    def __init__(self, search: Search) -> None:
+    def __init__(self, search: Search, left_out: Sequence[str] = LONG) -> None:
         self.search = search
+        self.left_out = left_out
         self.statuses = search.statuses
         alone = self.statuses[0] if len(self.statuses) == 1 else None
         self.order = ORDERS[alone] if alone else NEWEST
@@ -139,7 +143,7 @@ class _Finder:
 
     def _as_they_will_run(self, start: Q, limit: int) -> JobQuerySet:
         """Waiting jobs, the first of each queue by its index."""
-        waiting = Job.objects.filter(self.search.q & start).defer(*LONG).order_by(*self.order)
+        waiting = Job.objects.filter(self.search.q & start).defer(*self.left_out).order_by(*self.order)
         names = Queue.objects.values_list("name", flat=True)
         if len(names) < 2 or any(c.term.field == "queue" and not c.term.negated for c in self.others):
             return waiting
@@ -148,7 +152,7 @@ class _Finder:
 
     def _page(self, jobs: JobQuerySet, limit: int) -> Page:
         if not jobs.query.combinator:
-            jobs = jobs.defer(*LONG)
+            jobs = jobs.defer(*self.left_out)
         found = list(jobs.order_by(*self.order)[: limit + 1])
         more = len(found) > limit
         last = found[:limit][-1] if more else None
