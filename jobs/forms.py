@@ -5,6 +5,7 @@ has the last word: its errors come back at the fields that they name.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,8 +77,8 @@ class PayloadForm(forms.Form):
             return
         for name, schema in self.schema["properties"].items():
             plain = _resolved(schema, self.schema)
-            field = _field(plain, required=name in self.schema.get("required", ()))
-            field.label = plain.get("title") or name
+            field = _field(plain, self.schema, required=name in self.schema.get("required", ()))
+            field.label = _label(name, plain.get("title", ""))
             field.help_text = f"{plain.get('description', '')} {field.help_text}".strip()
             if _is_secret(plain):
                 field.required = field.required and not self.secrets_of.get(name)
@@ -170,6 +171,14 @@ def _resolved(schema: Schema, root: Schema) -> Schema:
     return schema
 
 
+def _label(name: str, title: str) -> str:
+    """What the model calls it; a title that pydantic made of the name is not as good as the name."""
+    if title and title != name.replace("_", " ").title():
+        return title
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|_", " ", name).lower()
+    return words[:1].upper() + words[1:]
+
+
 def _initial(schema: Schema, value: Any) -> Any:
     """As a field has it."""
     return (parse_datetime(value) or value) if schema.get("format") == "date-time" and value else value
@@ -183,7 +192,7 @@ def _has_form(schema: Schema) -> bool:
     return "enum" in schema or schema.get("format") in ("date-time", "date")
 
 
-def _field(schema: Schema, *, required: bool) -> forms.Field:
+def _field(schema: Schema, root: Schema, *, required: bool) -> forms.Field:
     """The field for a property. Bounds are told by the browser, and checked by the model."""
     kind = schema.get("type")
     if _is_secret(schema):
@@ -212,7 +221,7 @@ def _field(schema: Schema, *, required: bool) -> forms.Field:
             return forms.DateField(required=required, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
         case "string", _:
             return forms.CharField(required=required, strip=False)
-        case "array", _ if schema.get("items", {}).get("type") == "string" and "enum" not in schema["items"]:
+        case "array", _ if _resolved(schema.get("items", {}), root).get("type") in ("string", "integer", "number"):
             return LinesField(required=required and bool(schema.get("minItems")), help_text="One a line.")
     return JsonField(required=required, help_text=JSON_HELP)
 

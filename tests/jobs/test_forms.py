@@ -65,7 +65,7 @@ FILLED: Data = {
     "begins": "2026-05-01T19:30:00",
     "day": "2026-05-01",
     "guests": "Ann\n\n Bob ",
-    "takings": "[1, 2.5]",
+    "takings": "1\n2.5",
     "seat": '{"row": 4}',
     "doorCode": "sesame",
     "either": "B",
@@ -141,6 +141,7 @@ def test_a_new_form_shows_defaults_and_what_fields_are() -> None:
     }
     assert {name for name, field in fields.fields.items() if field.required} == {"hallName", "key", "doorCode"}
     assert fields.fields["hallName"].help_text == "Where it is."
+    assert (fields["hallName"].label, fields["soldOut"].label) == ("Hall name", "Sold out")
     page = fields.as_div()
     assert '<option value="" selected>—</option>' in page  # of what may be left open
     assert 'type="datetime-local"' in page
@@ -167,13 +168,13 @@ def test_a_secret_that_is_left_empty_stays_as_it_was() -> None:
 
 
 def test_errors_come_at_their_fields() -> None:
-    wrong = {"musicians": "0", "ticketPrice": "much", "seat": '{"row": 0}', "takings": '["x"]', "key": "blue"}
+    wrong = {"musicians": "0", "ticketPrice": "much", "seat": '{"row": 0}', "takings": "x", "key": "blue"}
     assert errors(FILLED | {"seat": "{", "hallName": ""}) == {
         "hallName": ["This field is required."],
         "seat": ["Enter a valid JSON."],
     }
     assert errors(FILLED | wrong).keys() == {"musicians", "ticketPrice", "key"}
-    of_the_model = errors(FILLED | {"seat": '{"row": 0, "shape": 1}', "takings": '["x"]'})
+    of_the_model = errors(FILLED | {"seat": '{"row": 0, "shape": 1}', "takings": "x"})
     assert of_the_model["seat"] == ["row: Input should be greater than or equal to 1"]
     assert of_the_model["takings"][0].startswith("0: Input should be a valid number")
 
