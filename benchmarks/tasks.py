@@ -4,6 +4,8 @@ import time
 
 from celery import shared_task
 
+from jobs.processor import JobContext, Payload, processor
+
 
 @shared_task
 def noop() -> None:
@@ -14,3 +16,16 @@ def noop() -> None:
 def wait(seconds: float) -> None:
     """A call to a slow upstream."""
     time.sleep(seconds)
+
+
+class Stroll(Payload):
+    seconds: float
+    steps: int
+
+
+@processor()
+def stroll(payload: Stroll, job: JobContext) -> None:
+    """Get on step by step, and say so."""
+    for step in range(payload.steps):
+        job.progress(step, payload.steps, f"step {step}")
+        time.sleep(payload.seconds / payload.steps)

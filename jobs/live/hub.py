@@ -1,19 +1,12 @@
-"""Live changes in a web process: one subscription to Redis and one look at the rows for all who watch there.
-
-Who watches is registered before the row is read, so that no change gets lost between. Messages only say where to
-look, and how far a run is; every `LOOK` seconds all watched rows are read in any case. So without Redis everything
-comes a little later. How a job looks to a client is `jobs.api`'s business.
-"""
+"""The hub: it hears Redis, looks at Postgres, and tells all who watch in one event loop."""
 
 import asyncio
-import copy
 import json
 import logging
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -22,91 +15,15 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
 from jobs import events
-from jobs.models import TERMINAL, Failure, Job, LogLine, Status
-from jobs.sessions import fetch
+from jobs.live.reading import activity, read
+from jobs.live.watching import Watched, Watcher
 
 log = logging.getLogger("jobs.live")
+T = TypeVar("T")
 
 LOOK = 3.0  # seconds between two looks at everything that is watched
 PAUSE = 0.1  # seconds between two reads: what changes meanwhile is read at once
 SILENCE = 30.0  # seconds without a message after which the subscription is made anew: it may be dead
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A job as it was seen, with what its last failed run said."""
-
-    job: Job
-    failure: Failure | None
-
-    @property
-    def ended(self) -> bool:
-        return self.job.status in TERMINAL
-
-
-class Watcher:
-    """One who watches a job. `after` is the last log line that they have; None: they get none."""
-
-    def __init__(self, after: int | None) -> None:
-        self.after = after
-        self.lines: list[LogLine] = []
-        self.seen: Seen | None = None  # the latest that was not taken
-        self.gone = False  # there is no such job, or no more
-        self.news = asyncio.Event()
-
-    def tell(self, seen: Seen | None, lines: Iterable[LogLine] = ()) -> None:
-        self.seen, self.gone = seen, seen is None
-        if self.after is not None:
-            new = [line for line in lines if line.id > self.after]
-            self.after = new[-1].id if new else self.after
-            self.lines += new
-        self.news.set()
-
-    def take(self) -> tuple[list[LogLine], Seen | None]:
-        """What is new: log lines, and the job."""
-        self.news.clear()
-        lines, seen, self.lines, self.seen = self.lines, self.seen, [], None
-        return lines, seen
-
-
-@dataclass
-class Watched:
-    """A job that is watched."""
-
-    watchers: set[Watcher] = field(default_factory=set)
-    read: Seen | None = None  # as its row was read last
-    told: tuple[int, Any] | None = None  # run and progress, by Redis: ahead of the row
-    heard: bool = False  # something was, since the row was read
-
-    @property
-    def after(self) -> int | None:
-        """The log line after which one of the watchers wants more."""
-        return min((watcher.after for watcher in self.watchers if watcher.after is not None), default=None)
-
-    def look(self, read: Seen | None, lines: Iterable[LogLine]) -> None:
-        before, self.read = self.read, read
-        if read is not None and self.told is not None:
-            over = read.job.status != Status.PROCESSING or read.job.run != self.told[0]
-            # The row got on, and Redis did not say so: it is the one that is behind.
-            behind = before is not None and before.job.progress != read.job.progress and not self.heard
-            if over or behind:
-                self.told = None
-        self.heard = False
-        self.tell(lines)
-
-    def hear(self, run: int, progress: Any) -> None:
-        self.told, self.heard = (run, progress), True
-        if self.read is not None and self.read.job.run == run and self.read.job.status == Status.PROCESSING:
-            self.tell()
-
-    def tell(self, lines: Iterable[LogLine] = ()) -> None:
-        seen = self.read
-        if seen is not None and self.told is not None:
-            job = copy.copy(seen.job)
-            job.progress = self.told[1]
-            seen = Seen(job, seen.failure)
-        for watcher in self.watchers:
-            watcher.tell(seen, lines)
 
 
 class Hub:
@@ -247,15 +164,26 @@ class Hub:
 
     async def _read(self, jobs: Iterable[UUID]) -> None:
         if afters := {job: self.jobs[job].after for job in jobs}:
-            seen, lines = await asyncio.get_running_loop().run_in_executor(self.thread, read, afters)
+            seen, lines = await self._in_thread(read, afters)
             for job in afters.keys() & self.jobs.keys():
                 self.jobs[job].look(seen.get(job), lines.get(job, []))
 
     async def _look_for_activity(self) -> None:
         before = self.activity
-        self.activity = await asyncio.get_running_loop().run_in_executor(self.thread, activity)
+        self.activity = await self._in_thread(activity)
         if before and self.activity != before:
             self._tell_dashboards()
+
+    async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.thread, _with_a_sound_connection, call, *args)
+
+
+def _with_a_sound_connection(call: Callable[..., T], *args: Any) -> T:
+    close_old_connections()
+    try:
+        return call(*args)
+    finally:
+        close_old_connections()
 
 
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
@@ -264,47 +192,3 @@ _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 def hub() -> Hub:
     """The one of the running event loop."""
     return _hubs.setdefault(asyncio.get_running_loop(), Hub())
-
-
-_LINE = ("id", "job", "run", "level", "message", "at")
-_LINES = """
-SELECT l.id, l.job, l.run, l.level, l.message, l.at FROM unnest(%(jobs)s::uuid[], %(afters)s::bigint[]) AS w(job, after)
-JOIN jobs_logline l ON l.job = w.job AND l.id > w.after ORDER BY l.id
-"""
-
-
-def read(afters: Mapping[UUID, int | None]) -> tuple[dict[UUID, Seen], dict[UUID, list[LogLine]]]:
-    """These jobs, and of those with a number the log lines after it: three statements for any number of jobs."""
-    close_old_connections()
-    try:
-        jobs = Job.objects.in_bulk(afters)
-        broken = [job.id for job in jobs.values() if job.run and job.status != Status.COMPLETED]
-        failures = Failure.objects.filter(job__in=broken).order_by("job_id", "-run").distinct("job_id")
-        failure_of = {failure.job_id: failure for failure in failures} if broken else {}
-        wanted = {job: after for job, after in afters.items() if after is not None}
-        parameters = {"jobs": list(wanted), "afters": list(wanted.values())}
-        lines: dict[UUID, list[LogLine]] = {}
-        for row in fetch(_LINES, parameters) if wanted else ():
-            line = LogLine(**dict(zip(_LINE, row, strict=True)))
-            lines.setdefault(line.job, []).append(line)
-        return {job.id: Seen(job, failure_of.get(job.id)) for job in jobs.values()}, lines
-    finally:
-        close_old_connections()
-
-
-# A worker's heartbeats are not news, its coming and going is.
-_ACTIVITY = """
-SELECT coalesce(sum(n_tup_ins + n_tup_del + CASE WHEN relname = 'jobs_worker' THEN 0 ELSE n_tup_upd END), 0)::bigint
-FROM pg_stat_user_tables
-WHERE schemaname = current_schema() AND relname IN ('jobs_job', 'jobs_queue', 'jobs_worker', 'jobs_event',
-    'jobs_alert', 'jobs_alertrule', 'jobs_errorgroup', 'django_celery_beat_periodictask')
-"""
-
-
-def activity() -> int:
-    """A number that grows with every change that a dashboard shows, within seconds."""
-    close_old_connections()
-    try:
-        return int(fetch(_ACTIVITY, {})[0][0])
-    finally:
-        close_old_connections()
