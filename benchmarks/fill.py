@@ -17,6 +17,7 @@ import argparse
 import os
 import secrets
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def fill(jobs: int = 1_000_000) -> None:
         lifecycle.pause("cpu", actor="ann", reason="new machines on Monday")
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE jobs_job, jobs_failure, jobs_logline, jobs_event")
-        while rollups.roll_up():
+        while rollups.roll_up(timedelta(hours=6)):
             pass
         rollups.roll_up_errors()
         cursor.execute(HISTORY)

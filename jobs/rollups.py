@@ -8,20 +8,23 @@ retry by hand takes anything out of history. Everything is UTC. Reading is `jobs
 Each period has rows by type and queue, by type, by queue, and of all: what is left open is the empty string.
 """
 
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import Final, NamedTuple
+from operator import add
+from typing import Any, Final, NamedTuple
 
 from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from jobs.histograms import BOUNDS
+from jobs.histograms import BOUNDS, added
 from jobs.models import ErrorGroup, ErrorRollup, Event, Period, RolledUp, Rollup
 from jobs.sessions import fetch
 
 LATE: Final = timedelta(minutes=2)  # how much later than it says a row may be committed
-CHUNK: Final = timedelta(minutes=15)  # derived in one transaction
+CHUNK: Final = timedelta(minutes=15)  # derived in one transaction at most
 LIVE: Final = timedelta(minutes=5)  # read from jobs at most, where roll-ups are behind
 KEPT: Final = {Period.MINUTE: timedelta(hours=48), Period.HOUR: timedelta(days=35), Period.DAY: timedelta(days=730)}
 
@@ -72,25 +75,16 @@ WHERE excluded.count > jobs_rollup.count
 """
 _MINUTES = f"INSERT INTO jobs_rollup {_COLUMNS} SELECT 60, tallied.* FROM ({_TALLY}) AS tallied {_REPLACE}"  # noqa: S608
 
-_BIN = "date_bin(%(period)s * interval '1 second', at, '1970-01-01 00:00:00+00')"
-_PARTS = f"""
-WITH part AS (
-    SELECT *, {_BIN} AS bin FROM jobs_rollup WHERE period = %(finer)s AND at >= %(since)s AND at < %(until)s)
-"""  # noqa: S608
-_SUMMED = """(SELECT bin, type, queue, outcome, array_agg(count ORDER BY place) AS counts FROM (
-    SELECT bin, type, queue, outcome, place, sum(count)::bigint AS count
-    FROM (SELECT bin, type, queue, outcome, {0} AS counts FROM part) AS p
-    CROSS JOIN unnest(p.counts) WITH ORDINALITY AS u(count, place)
-    GROUP BY bin, type, queue, outcome, place) AS summed GROUP BY bin, type, queue, outcome)"""
+# Histograms are added up in Python: Postgres would take them apart and sort, which takes five times as long.
+_FINER = """
+SELECT extract(epoch FROM at)::bigint, type, queue, outcome, count, wait_ms, run_ms, waits, runs
+FROM jobs_rollup WHERE period = %(finer)s AND at >= %(since)s AND at < %(until)s
+"""
 _COARSER = f"""
 INSERT INTO jobs_rollup {_COLUMNS}
-{_PARTS}
-SELECT %(period)s, bin, type, queue, outcome, s.count, s.wait_ms, s.run_ms, coalesce(w.counts, '{{}}'),
-    coalesce(r.counts, '{{}}')
-FROM (SELECT bin, type, queue, outcome, sum(count)::bigint AS count, sum(wait_ms)::bigint AS wait_ms,
-      sum(run_ms)::bigint AS run_ms FROM part GROUP BY bin, type, queue, outcome) AS s
-LEFT JOIN {_SUMMED.format("waits")} AS w USING (bin, type, queue, outcome)
-LEFT JOIN {_SUMMED.format("runs")} AS r USING (bin, type, queue, outcome)
+SELECT %(period)s, to_timestamp(at), type, queue, outcome, number, wait_ms, run_ms, waits, runs
+FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r(at bigint, type text, queue text, outcome text, number bigint,
+    wait_ms bigint, run_ms bigint, waits bigint[], runs bigint[])
 {_REPLACE}
 """  # noqa: S608
 
@@ -120,14 +114,15 @@ ON CONFLICT (fingerprint) DO UPDATE SET count = jobs_errorgroup.count + excluded
     first_seen_at = least(jobs_errorgroup.first_seen_at, excluded.first_seen_at),
     last_seen_at = greatest(jobs_errorgroup.last_seen_at, excluded.last_seen_at)
 """
-_ERRORS_COARSER = f"""
+_ERRORS_COARSER = """
 INSERT INTO jobs_errorrollup (period, at, fingerprint, type, error, classification, count)
-SELECT %(period)s, {_BIN} AS bin, fingerprint, type, error, classification, sum(count)::bigint
+SELECT %(period)s, date_bin(%(period)s * interval '1 second', at, '1970-01-01 00:00:00+00') AS bin,
+    fingerprint, type, error, classification, sum(count)::bigint
 FROM jobs_errorrollup WHERE period = %(finer)s AND at >= %(since)s AND at < %(until)s
 GROUP BY bin, fingerprint, type, error, classification
 ON CONFLICT (period, at, fingerprint, type, error, classification) DO UPDATE SET count = excluded.count
 WHERE excluded.count > jobs_errorrollup.count
-"""  # noqa: S608
+"""
 
 # From the oldest job on, where nothing was ever rolled up.
 _BEGIN = """
@@ -140,13 +135,13 @@ SELECT until, date_trunc('minute', now(), 'UTC') FROM jobs_rolledup WHERE id = 1
 """
 
 
-def roll_up() -> bool:
-    """Derive up to CHUNK of minutes that are over. False when there is none, or another session is at it."""
+def roll_up(chunk: timedelta = CHUNK) -> bool:
+    """Derive minutes that are over, in one transaction no more than a chunk. False when there is none, or another session is at it."""
     with transaction.atomic():
         if (locked := _lock()) is None or locked[0] >= locked[1]:
             return False
         until, now = locked
-        since, until = until - LATE, min(now, until + CHUNK)
+        since, until = until - LATE, min(now, until + chunk)
         fetch(_MINUTES, {"since": since, "until": until})
         derive_coarser(since, until)
         _write_errors(since, until)
@@ -185,7 +180,8 @@ def _lock() -> tuple[datetime, datetime] | None:
 
 def _write_errors(since: datetime, until: datetime) -> None:
     fetch(_ERRORS, {"since": since, "until": until})
-    derive_coarser(since, until, _ERRORS_COARSER)
+    for stretch in _coarser(since, until):
+        fetch(_ERRORS_COARSER, stretch)
     came_back = ErrorGroup.objects.filter(last_seen_at__gte=since, resolved_at__lt=F("last_seen_at"))
     for group in came_back.select_for_update():
         before = {"resolved_at": str(group.resolved_at), "resolved_by": group.resolved_by}
@@ -195,11 +191,24 @@ def _write_errors(since: datetime, until: datetime) -> None:
         )
 
 
-def derive_coarser(since: datetime, until: datetime, statement: str = _COARSER) -> None:
+def derive_coarser(since: datetime, until: datetime) -> None:
     """The hours, days and months around these minutes, each from the next finer ones."""
+    for stretch in _coarser(since, until):
+        sums: dict[tuple[Any, ...], list[Any]] = {}
+        for at, *names, number, wait_ms, run_ms, waits, runs in fetch(_FINER, stretch):
+            begin = at // stretch["period"] * stretch["period"]
+            known = sums.setdefault((begin, *names), [0, 0, 0, [], []])
+            known[:3] = map(add, known[:3], (number, wait_ms, run_ms))
+            known[3:] = added(known[3], waits), added(known[4], runs)
+        rows = [dict(zip(Tallied._fields, (*key, *numbers), strict=True)) for key, numbers in sums.items()]
+        fetch(_COARSER, {"period": stretch["period"], "rows": json.dumps(rows)})
+
+
+def _coarser(since: datetime, until: datetime) -> Iterator[dict[str, Any]]:
+    """What to derive of what, finer periods first."""
     for finer, period in pairwise(Period):
-        first, last = floor(since, period), floor(until, period) + timedelta(seconds=period)
-        fetch(statement, {"finer": finer.value, "period": period.value, "since": first, "until": last})
+        last = floor(until, period) + timedelta(seconds=period)
+        yield {"finer": finer.value, "period": period.value, "since": floor(since, period), "until": last}
 
 
 def floor(moment: datetime, period: int) -> datetime:
