@@ -14,7 +14,7 @@ from jobs.api.auth import ApiRequest
 from jobs.api.enqueueing import router as router  # the one that these are added to
 from jobs.api.paging import Cursor, Limit, page
 from jobs.api.problems import Problem, declared
-from jobs.api.readers import READ_ONE
+from jobs.api.readers import READ_ONE, Reader
 from jobs.api.schemas import EnqueuedOut, JobHistoryOut, JobListOut, JobOut, RerunIn, StatusOut
 from jobs.errors import UnknownProcessor
 from jobs.models import TERMINAL, Job, Status
@@ -41,14 +41,16 @@ def list_jobs(
 
 
 @router.get("/status/{jobId}", auth=READ_ONE, response={200: JobHistoryOut | JobOut, **declared(404, 422)})
-def job_status(request: HttpRequest, job_id: JobId, include: Literal["history"] | None = None) -> JobOut:
+def job_status(request: ApiRequest, job_id: JobId, include: Literal["history"] | None = None) -> JobOut:
     """A job. The same as `GET /api/jobs/{jobId}`."""
     job = the_job(job_id)
+    if include and isinstance(request.auth, Reader):
+        raise Problem(403, "A read token does not show the history.")
     return answers.job_history_out(job) if include else answers.job_out(job)
 
 
 @router.get("/{jobId}", auth=READ_ONE, response={200: JobHistoryOut | JobOut, **declared(404, 422)})
-def get_job(request: HttpRequest, job_id: JobId, include: Literal["history"] | None = None) -> JobOut:
+def get_job(request: ApiRequest, job_id: JobId, include: Literal["history"] | None = None) -> JobOut:
     """A job; with `include=history` its attempts, the successful one too, and what people and sweeps did to it."""
     return job_status(request, job_id, include)
 

@@ -77,6 +77,10 @@ class TestReadTokens:
     def test_that_are_wrong_are_refused_beside_a_good_key(self, api: Api) -> None:
         assert api.get(f"/api/jobs/{enqueued().id}?token=x")[0] == 401
 
+    def test_do_not_show_who_did_what_and_where(self, anonymous: Api) -> None:
+        job = enqueued().id
+        assert anonymous.get(f"/api/jobs/{job}?include=history&token={read_token(job)}")[0] == 403
+
     def test_are_good_for_nothing_else(self, anonymous: Api) -> None:
         job = enqueued().id
         token = read_token(job)
