@@ -20,6 +20,7 @@ from jobs import broker, lifecycle
 from jobs.context import stop_requests
 from jobs.errors import Cancelled, JobError, JobTimeout
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
+from jobs.lifecycle.ends import MAX_LOSSES
 from jobs.models import Status
 from jobs.sessions import own_session
 from jobs.worker.held import Held, Key, State, log_end
@@ -34,6 +35,7 @@ MOST = 500  # jobs held ready, however short they are
 UNTAKEN = 1.0  # seconds after which a buffer that nobody takes from goes back
 BATCH = 1000  # outcomes in one statement
 GATHER = 100  # outcomes worth a commit while there is more to run
+APART = 5.0  # seconds that a job is put off while another one is suspected of taking its worker down
 LOCKED = 0.1  # seconds until the next look when a job is due that somebody else has locked
 
 
@@ -256,8 +258,23 @@ class Feed:
         else:
             claimed = self._claim(queues, want, limited)
         if want > 0:
+            claimed = self._one_suspect(claimed)
             self._hold(claimed, want)
         return claimed
+
+    def _one_suspect(self, claimed: list[Claimed]) -> list[Claimed]:
+        """Jobs whose next loss is their last run one at a time here: the one that takes workers down then fails alone.
+
+        The others are put off before it starts.
+        """
+        suspects = [job for job in claimed if job.losses >= MAX_LOSSES - 1]
+        if not suspects:
+            return claimed
+        with self.lock:
+            has_one = any(held.job.losses >= MAX_LOSSES - 1 for held in self.held.values())
+        others = {job.key for job in (suspects if has_one else suspects[1:])}
+        lifecycle.finish([Outcome(*key, Verb.SNOOZE, delay=APART) for key in others])
+        return [job for job in claimed if job.key not in others]
 
     def _claim(self, queues: list[str], want: int, limited: Iterable[str]) -> list[Claimed]:
         caps = dict.fromkeys(queues, want)

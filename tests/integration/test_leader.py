@@ -7,11 +7,12 @@ from uuid import UUID
 import pytest
 from celery import chain
 
+from jobs.lifecycle.ends import MAX_LOSSES
 from jobs.models import Failure, Job, Leader, Status
 from jobs.models import Worker as Row
 from tests.integration.jobtypes.journal import Journal
-from tests.integration.jobtypes.tasks import die_for_good, nap, noop
-from tests.integration.workers import Start, wait_for, wait_for_end, wait_for_status
+from tests.integration.jobtypes.tasks import die, die_for_good, nap, noop
+from tests.integration.workers import Start, statuses, wait_for, wait_for_end, wait_for_status
 
 BOTH = ("threads", "prefork")
 SOON = "3"  # seconds until a lost worker's jobs run again
@@ -124,3 +125,17 @@ def test_no_child_outlives_a_killed_worker(start: Start, journal: Journal, gate:
     children = worker.children()
     worker.kill()
     wait_for(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "the children to end")
+
+
+def test_a_job_that_takes_workers_down_fails_alone(start: Start, journal: Journal) -> None:
+    killer = die.enqueue({"times": 99, "journal": journal.path}).id
+    others = [nap.enqueue({"journal": journal.path, "seconds": 1}).id for _ in range(3)]
+    Job.objects.update(losses=MAX_LOSSES - 1)  # they went down together, four times
+
+    def have_ended() -> bool:
+        if not start.workers or start.workers[-1].process.poll() is not None:
+            start(wait=False, JOBS_LEASE="1.5")
+        return not Job.objects.active().exists()
+
+    wait_for(have_ended, "all of them")
+    assert (Job.objects.get(id=killer).status, statuses(others)) == (Status.FAILED, {Status.COMPLETED: 3})
