@@ -45,7 +45,7 @@ def _priorities() -> list[tuple[int | str, str]]:
 class ScheduleForm(forms.Form):
     """The fields of a schedule but its payload, whose form its job type makes."""
 
-    name = forms.CharField(max_length=200, help_text="Stays as it is.")
+    name = forms.CharField(max_length=200, help_text="It cannot be changed later.")
     description = forms.CharField(required=False, widget=forms.Textarea(attrs={"rows": 2}))
     cron = forms.CharField(
         widget=forms.TextInput(attrs={"list": "crons", "spellcheck": "false", "autocomplete": "off", "class": "mono"}),
@@ -88,7 +88,7 @@ def new(request: HttpRequest) -> HttpResponse:
     form = ScheduleForm(_posted(request), initial={"type": request.GET.get("type", "")})
     if not request.user.has_perm("jobs.add_job"):
         del form.fields["run_on_init"]
-    payload = _payload_form(form["type"].value(), _posted(request))
+    payload = _payload_form(form["type"].value(), _posted(request), given=_given(request))
     if form.is_bound and form.is_valid() and payload and payload.is_valid():
         fields = ScheduleFields(**form.cleaned_data, payload=json.loads(payload.payload))
         try:
@@ -152,12 +152,26 @@ def _state(name: str) -> ScheduleState:
         raise Http404(str(error)) from None
 
 
-def _payload_form(type_: str, data: Mapping[str, Any] | None, state: ScheduleState | None = None) -> PayloadForm | None:
+def _given(request: HttpRequest) -> dict[str, Any] | None:
+    """The payload to begin with, which the page of a new job puts into the address."""
+    try:
+        payload = json.loads(request.GET.get("payload", ""))
+    except (ValueError, RecursionError):
+        return None
+    return payload if isinstance(payload, dict) else None
+
+
+def _payload_form(
+    type_: str,
+    data: Mapping[str, Any] | None,
+    state: ScheduleState | None = None,
+    given: dict[str, Any] | None = None,
+) -> PayloadForm | None:
     processor = processors().get(type_)
     if processor is None:
         return None
     if state is None or state.type != type_:
-        return PayloadForm(processor, data)
+        return PayloadForm(processor, data, values=given)
     payload = _stored(state)
     return PayloadForm(processor, data, values=payload, secrets_of=payload)
 

@@ -15,7 +15,7 @@ from jobs.models import Event
 from jobs.scheduling import ScheduleState
 
 LATE = 60  # seconds after a due time of which nothing has become
-PAGE = 50  # due times
+PAGE = 30  # due times
 EVENTS = 20
 SHOWN = {"": "All", "running": "Running", "stopped": "Stopped"}
 

@@ -125,17 +125,16 @@ def moment(when: datetime | None) -> SafeString | str:
 
 @register.filter
 def in_zone(when: datetime | None, zone: str) -> SafeString | str:
-    """To the minute on the clocks of a time zone: `Mon 2026-11-23 02:00`. In UTC if this machine does not know it."""
+    """On the clocks of a time zone, or in UTC if nobody knows it: `Mon 2026-11-23 02:00`, with seconds if there are."""
     if when is None:
         return EMPTY
     try:
         local = when.astimezone(ZoneInfo(zone))
     except (KeyError, ValueError, OSError):
         local = timezone.localtime(when)
+    words = f"{local:%a %Y-%m-%d %H:%M:%S}".removesuffix(":00")
     exact = f"{timezone.localtime(when):%Y-%m-%d %H:%M:%S %Z}"
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', when.isoformat(), exact, f"{local:%a %Y-%m-%d %H:%M}"
-    )
+    return format_html('<time datetime="{}" title="{}">{}</time>', when.isoformat(), exact, words)
 
 
 @register.filter
