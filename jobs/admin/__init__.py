@@ -3,9 +3,9 @@
 from django.contrib import admin
 from django_celery_results.models import GroupResult, TaskResult
 
-from jobs.admin import accounts, beat, job, keys, queue, records
+from jobs.admin import accounts, alerting, beat, job, keys, queue, records
 
-__all__ = ["accounts", "beat", "job", "keys", "queue", "records"]
+__all__ = ["accounts", "alerting", "beat", "job", "keys", "queue", "records"]
 
 # Every task is a job and has its result in its row: these pages would always be empty.
 admin.site.unregister([TaskResult, GroupResult])

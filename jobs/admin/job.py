@@ -1,6 +1,7 @@
 """Jobs: the list and the page of one. What can be done to them is `jobs.admin.job_actions`."""
 
 from collections.abc import Iterable
+from logging import getLevelName
 from typing import Any
 from uuid import UUID
 
@@ -20,15 +21,17 @@ from jobs.admin.formats import (
     moment,
     run_time,
     status_label,
+    text_block,
     words,
 )
 from jobs.admin.job_actions import JobActions
 from jobs.admin.job_inlines import EventInline, FailureInline
 from jobs.admin.job_list import JobChangeList, QueueFilter, TypeFilter, matching
-from jobs.models import Chord, Job, Status
+from jobs.models import Chord, Job, LogLine, Status
 from jobs.shown import duration
 
 CHILDREN_SHOWN = 20
+LINES_SHOWN = 200
 
 
 @admin.register(Job)
@@ -52,7 +55,7 @@ class JobAdmin(JobActions):
     inlines = (FailureInline, EventInline)
     fieldsets = (
         (None, {"fields": (("shown_status", "detailed_progress"), ("type", "id"), ("queue", "priority"))}),
-        ("Payload and result", {"fields": ("shown_payload", "shown_result")}),
+        ("Payload and result", {"fields": ("shown_payload", "shown_result", "shown_log")}),
         (
             "Times",
             {
@@ -69,7 +72,7 @@ class JobAdmin(JobActions):
             "Where it comes from",
             {
                 "fields": (
-                    ("created_by", "schedule"),
+                    ("created_by", "schedule", "request_id"),
                     ("unique_key", "tags"),
                     ("shown_parent", "shown_children"),
                     "group",
@@ -119,11 +122,12 @@ class JobAdmin(JobActions):
     # --- one job ------------------------------------------------------------------------------------------------
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        """The job with its `children`, which unfold asks for several times."""
+        """The job with its `children` and its log's `lines`, which unfold asks for several times."""
         job: Any = super().get_object(request, object_id, from_field)
         if job is not None:
             children = Job.objects.filter(parent=job.pk).only("id", "type", "status")
             job.children = list(children.order_by("id")[: CHILDREN_SHOWN + 1])
+            job.lines = list(LogLine.objects.filter(job=job.pk).order_by("-id")[:LINES_SHOWN])
         return job
 
     @display(description="Progress")
@@ -169,6 +173,11 @@ class JobAdmin(JobActions):
     @display(description="Result")
     def shown_result(self, job: Job) -> SafeString | str:
         return json_block(job.result)
+
+    @display(description="Log")
+    def shown_log(self, job: Any) -> SafeString | str:
+        lines = [f"{line.at:%H:%M:%S} {getLevelName(line.level)} {line.message}" for line in job.lines]
+        return text_block("\n".join(reversed(lines)))
 
     @display(description="Parent")
     def shown_parent(self, job: Job) -> SafeString | str:

@@ -9,7 +9,8 @@ from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from jobs import keys
-from jobs.admin.base import ModelAdmin, ModelForm, display
+from jobs.admin.audit import Audited
+from jobs.admin.base import ModelForm, display
 from jobs.models import ApiKey
 
 
@@ -24,7 +25,7 @@ class ApiKeyForm(ModelForm):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):
+class ApiKeyAdmin(Audited):
     form = ApiKeyForm
     list_display = ("name", "prefix", "shown_scopes", "created_at", "expires_at", "last_used_at")
     search_fields = ("name", "prefix")
@@ -40,10 +41,9 @@ class ApiKeyAdmin(ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: ModelForm, change: bool) -> None:
         """A new key gets its secret and is shown in the message after it: nobody can read it again."""
+        presented = "" if change else keys.issue(obj)
+        super().save_model(request, obj, form, change)
         if change:
-            obj.save(update_fields=["name", "scopes", "expires_at"])
             return
-        presented = keys.issue(obj)
-        obj.save()
         shown = format_html("The key of {}, shown only now: <code>{}</code>", obj.name, presented)
         self.message_user(request, shown, messages.WARNING)

@@ -12,14 +12,31 @@ from jobs import lifecycle, metrics
 from jobs.admin.base import ModelAdmin, ModelForm, action, actor, display, go_to
 from jobs.admin.formats import label
 from jobs.admin.job_actions import ConfirmForm, ReasonForm, dialog
-from jobs.models import Event, Queue
+from jobs.models import Queue
 
 
 @admin.register(Queue)
 class QueueAdmin(ModelAdmin):
-    list_display = ("name", "state", "waiting", "running", "max_running", "paused_at", "paused_by", "reason")
-    fields = ("name", "state", ("waiting", "running"), "max_running", ("paused_at", "paused_by"), "reason")
-    readonly_fields = ("name", "state", "waiting", "running", "paused_at", "paused_by", "reason")
+    list_display = (
+        "name",
+        "state",
+        "waiting",
+        "running",
+        "max_running",
+        "paused_at",
+        "paused_until",
+        "paused_by",
+        "reason",
+    )
+    fields = (
+        "name",
+        "state",
+        ("waiting", "running"),
+        "max_running",
+        ("paused_at", "paused_until", "paused_by"),
+        "reason",
+    )
+    readonly_fields = ("name", "state", "waiting", "running", "paused_at", "paused_until", "paused_by", "reason")
     show_full_result_count = False
     actions = ("pause_queues", "resume_queues")
     actions_detail = ("pause_queue", "resume_queue")
@@ -50,12 +67,7 @@ class QueueAdmin(ModelAdmin):
 
     def save_model(self, request: HttpRequest, obj: Queue, form: ModelForm, change: bool) -> None:
         """Write the limit alone: the rest of the row may have changed since the page was shown."""
-        row = Queue.objects.filter(pk=obj.pk)
-        before = row.values_list("max_running", flat=True).get()
-        if before != obj.max_running:
-            row.update(max_running=obj.max_running)
-            values = {"before": {"max_running": before}, "after": {"max_running": obj.max_running}}
-            Event.objects.create(queue=obj.name, kind="limit changed", actor=actor(request), **values)
+        lifecycle.set_limit(obj.name, obj.max_running, actor=actor(request))
 
     def get_actions_detail(self, request: HttpRequest, object_id: str) -> Any:
         """Pause or resume, whichever makes sense."""

@@ -132,7 +132,7 @@ def test_the_page_asks_as_much_for_many_failures_as_for_one(
     for number in range(5):
         Job.objects.create(type="greet_guest", queue="default", parent=many.id, unique_key=str(number))
     operator.get(page(one))
-    with django_assert_num_queries(9) as for_one:
+    with django_assert_num_queries(10) as for_one:
         operator.get(page(one))
     with django_assert_num_queries(len(for_one)):
         operator.get(page(many))

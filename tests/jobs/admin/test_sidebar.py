@@ -22,7 +22,8 @@ def test_it_has_the_platform_then_the_product_lines_then_access(user: User) -> N
     User.objects.update(is_superuser=True)
     groups = shown(user)
     titles = list(groups)
-    assert titles[:2] == ["Jobs", "Schedules"]
+    assert titles[:4] == ["Jobyard", "Jobs", "Schedules", "Alerts"]
+    assert groups["Jobyard"] == ["Dashboard", "Flower"]
     assert titles[-1] == "Access"
     assert groups["Jobs"][:3] == ["Jobs", "Queues", "Workers"]
     assert len({page for pages in groups.values() for page in pages}) == sum(map(len, groups.values()))
@@ -31,4 +32,4 @@ def test_it_has_the_platform_then_the_product_lines_then_access(user: User) -> N
 def test_it_has_only_what_a_user_may_see(user: User) -> None:
     assert shown(user) == {}
     user.user_permissions.add(Permission.objects.get(codename="view_job"))
-    assert shown(user) == {"Jobs": ["Jobs"]}
+    assert shown(user) == {"Jobyard": ["Dashboard", "Flower"], "Jobs": ["Jobs"]}
