@@ -83,7 +83,7 @@ def _to_schedules(request: HttpRequest, name: str, payload: PayloadForm) -> Http
     known = {"type": name}
     if payload.processor.redact(values) == values:
         known["payload"] = payload.payload
-    return redirect(f"{reverse('dashboard:schedules')}?{urlencode(known)}")
+    return redirect(f"{reverse('dashboard:new-schedule')}?{urlencode(known)}")
 
 
 @staff_only(ADD)

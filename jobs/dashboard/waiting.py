@@ -90,6 +90,10 @@ def _others(job: Job) -> Iterator[Reason]:
     before = Q(priority__gt=job.priority) | Q(priority=job.priority, scheduled_at__lt=job.scheduled_at)
     ahead = metrics.count(Job.objects.filter(before, queue=job.queue, status=Status.PENDING))
     if ahead.number:
-        number = f"{'about ' if ahead.approximate else ''}{ahead.number:,} job{'s' * (ahead.number != 1)}"
+        number = f"{'About ' if ahead.approximate else ''}{ahead.number:,} job{'s' * (ahead.number != 1)}"
         listed = search.understand(f"queue:{search.quoted(job.queue)} status:pending")
-        yield Reason(f"{number} of its queue come before it.", joblist.address(listed, None), "Waiting jobs")
+        yield Reason(
+            f"{number} of its queue {'come' if ahead.number != 1 else 'comes'} before it.",
+            joblist.address(listed, None),
+            "Waiting jobs",
+        )
