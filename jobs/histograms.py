@@ -5,8 +5,9 @@ the next, last of what took 2**32 ms (50 days) or longer. Zeros at its end are l
 the one before it, so a quantile is wrong by no more than that factor, or by 1 ms where it is less than 1 ms.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from operator import add
 from typing import Final, NamedTuple
 
@@ -39,19 +40,24 @@ def added(one: Sequence[int], other: Sequence[int]) -> list[int]:
 
 
 def quantile(counts: Sequence[int], fraction: float) -> float | None:
-    """The duration in ms that `fraction` (0 to 1) of those counted do not exceed, interpolated by ratio."""
-    rank = fraction * sum(counts)
-    below = 0
-    for place, count in enumerate(counts):
-        if count and below + count >= rank:
-            return _within(place, (rank - below) / count)
-        below += count
-    return None
+    """The duration in ms that `fraction` (above 0, up to 1) of those counted do not exceed, interpolated by ratio."""
+    return _quantiles(counts, [fraction])[0]
 
 
 def percentiles(counts: Sequence[int]) -> Percentiles:
     """The usual three."""
-    return Percentiles(quantile(counts, 0.5), quantile(counts, 0.95), quantile(counts, 0.99))
+    return Percentiles(*_quantiles(counts, (0.5, 0.95, 0.99)))
+
+
+def _quantiles(counts: Sequence[int], fractions: Sequence[float]) -> list[float | None]:
+    up_to = list(accumulate(counts))
+    if not up_to or not up_to[-1]:
+        return [None] * len(fractions)
+    ranks = [fraction * up_to[-1] for fraction in fractions]
+    places = [bisect_left(up_to, rank) for rank in ranks]
+    return [
+        _within(place, 1 - (up_to[place] - rank) / counts[place]) for place, rank in zip(places, ranks, strict=True)
+    ]
 
 
 def _within(place: int, part: float) -> float:

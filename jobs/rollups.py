@@ -32,7 +32,7 @@ KEPT: Final = {Period.MINUTE: timedelta(hours=48), Period.HOUR: timedelta(days=3
 class Tallied(NamedTuple):
     """A row of numbers, as `Rollup`."""
 
-    at: datetime
+    at: int  # the begin of its minute, hour, day or month, in seconds since 1970
     type: str
     queue: str
     outcome: str
@@ -55,9 +55,10 @@ SELECT at, type, queue, outcome, count, wait_ms, run_ms, {waits} AS waits, {runs
         FROM jobs_job WHERE created_at >= %(since)s AND created_at < %(until)s
         UNION ALL
         SELECT date_trunc('minute', finished_at, 'UTC'), type, queue, status,
-            CASE WHEN status <> 'cancelled' THEN greatest(date_part('epoch', started_at - scheduled_at), 0) * 1000 END,
-            CASE WHEN status <> 'cancelled' THEN greatest(date_part('epoch', finished_at - started_at), 0) * 1000 END
-        FROM jobs_job WHERE status IN ('completed', 'failed', 'cancelled')
+            CASE WHEN ran THEN greatest(date_part('epoch', started_at - scheduled_at), 0) * 1000 END,
+            CASE WHEN ran THEN greatest(date_part('epoch', finished_at - started_at), 0) * 1000 END
+        FROM jobs_job CROSS JOIN LATERAL (SELECT status <> 'cancelled' AND started_at IS NOT NULL AS ran) AS its
+        WHERE status IN ('completed', 'failed', 'cancelled')
             AND finished_at >= %(since)s AND finished_at < %(until)s) AS job
     GROUP BY at, outcome, CUBE (type, queue)) AS tallied
 """
@@ -136,7 +137,7 @@ SELECT until, date_trunc('minute', now(), 'UTC') FROM jobs_rolledup WHERE id = 1
 
 
 def roll_up(chunk: timedelta = CHUNK) -> bool:
-    """Derive minutes that are over, in one transaction no more than a chunk. False when there is none, or another session is at it."""
+    """Derive minutes that are over, no more than a chunk of them. False: there is none, or another session is at it."""
     with transaction.atomic():
         if (locked := _lock()) is None or locked[0] >= locked[1]:
             return False
@@ -166,7 +167,8 @@ def prune() -> None:
 
 def tallied_live(since: datetime) -> list[Tallied]:
     """What `roll_up` will derive of the minutes from `since` on."""
-    return [Tallied(*row) for row in fetch(_TALLY, {"since": since, "until": since + timedelta(days=1)})]
+    rows = fetch(_TALLY, {"since": since, "until": since + timedelta(days=1)})
+    return [Tallied(int(at.timestamp()), *numbers) for at, *numbers in rows]
 
 
 def _lock() -> tuple[datetime, datetime] | None:
@@ -175,7 +177,7 @@ def _lock() -> tuple[datetime, datetime] | None:
     if not rows:
         fetch(_BEGIN, {"most": KEPT[Period.HOUR]})
         rows = fetch(_LOCK, {})
-    return (rows[0][0], rows[0][1]) if rows else None
+    return (rows[0][0].astimezone(UTC), rows[0][1].astimezone(UTC)) if rows else None
 
 
 def _write_errors(since: datetime, until: datetime) -> None:

@@ -126,11 +126,12 @@ def series(range: str | timedelta = "24h", type: str | None = None, queue: str |
     A point where nothing happened is there too, with zeros.
     """
     seen = window(range)
-    tallies = {at: Tally() for at in seen.buckets()}
+    points = [(at, Tally()) for at in seen.buckets()]
+    tallies = {int(at.timestamp()): tally for at, tally in points}
     parts = [Stretch(seen.bucket, seen.begin, seen.now)]
     for row in _rows(seen, parts, type or "", queue or ""):
-        tallies[floor(row.at, seen.bucket)].add(row)
-    return [tally.point(at) for at, tally in tallies.items()]
+        tallies[row.at // seen.bucket * seen.bucket].add(row)
+    return [tally.point(at) for at, tally in points]
 
 
 def by_type(range: str | timedelta = "24h") -> dict[str, Summary]:
@@ -174,15 +175,11 @@ def _edges(seen: Window) -> list[Stretch]:
     return stretches(seen.begin, floor(seen.now, Period.DAY) + timedelta(days=1))
 
 
+_WANTED = f"""CASE WHEN %(type)s = '{EACH}' THEN type <> '' ELSE type = %(type)s END
+    AND CASE WHEN %(queue)s = '{EACH}' THEN queue <> '' ELSE queue = %(queue)s END"""
 _READ = f"""
-SELECT r.at, r.type, r.queue, r.outcome, r.count, r.wait_ms, r.run_ms, r.waits, r.runs
-FROM {
-    rows(
-        "jobs_rollup",
-        "CASE WHEN %(type)s = '{EACH}' THEN type <> '' ELSE type = %(type)s END"
-        " AND CASE WHEN %(queue)s = '{EACH}' THEN queue <> '' ELSE queue = %(queue)s END",
-    )
-}
+SELECT extract(epoch FROM r.at)::bigint, r.type, r.queue, r.outcome, r.count, r.wait_ms, r.run_ms, r.waits, r.runs
+FROM {rows("jobs_rollup", _WANTED)}
 """  # noqa: S608
 
 

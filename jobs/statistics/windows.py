@@ -2,7 +2,7 @@
 # ruff: noqa: A002 (range and type are the words of the API)
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 from jobs.models import Period
@@ -18,6 +18,7 @@ RANGES: Final = {
     "30d": timedelta(days=30),
 }
 _BUCKETS: Final = [(timedelta(hours=6), Period.MINUTE), (timedelta(days=7), Period.HOUR)]  # longer ones: days
+_NOW: Final = "SELECT statement_timestamp(), (SELECT until FROM jobs_rolledup WHERE id = 1)"
 
 
 class Window(NamedTuple):
@@ -53,7 +54,8 @@ def window(range: str | timedelta) -> Window:
     """The range by its name in RANGES, or of that length. Raises KeyError for an unknown name."""
     length = RANGES[range] if isinstance(range, str) else range
     bucket = next((period for most, period in _BUCKETS if length <= most), Period.DAY)
-    ((now, until),) = fetch("SELECT statement_timestamp(), (SELECT until FROM jobs_rolledup WHERE id = 1)", {})
+    ((now, until),) = fetch(_NOW, {})
+    now = now.astimezone(UTC)
     oldest = floor(now, Period.MINUTE) - LIVE
     begin = floor(now - length, bucket) + timedelta(seconds=bucket)
     return Window(begin, now, bucket, max(until or oldest, oldest))
