@@ -17,6 +17,7 @@ from jobs.dashboard.job import job_or_404
 from jobs.errors import InvalidOption, UnknownProcessor, UnknownQueue
 from jobs.forms import OptionsForm, PayloadForm, schema_of
 from jobs.models import Job
+from jobs.payload import secrets
 from jobs.processor import Enqueued, Processor, get_processor, processors
 
 ADD = "jobs.add_job"
@@ -79,9 +80,9 @@ def _to_schedules(request: HttpRequest, name: str, payload: PayloadForm) -> Http
     """To the form of a new schedule. Its address is seen by others, so a payload with secrets stays here."""
     if not request.user.has_perm("django_celery_beat.add_periodictask"):
         raise PermissionDenied
-    values = json.loads(payload.payload)
     known = {"type": name}
-    if payload.processor.redact(values) == values:
+    model = payload.processor.payload_model
+    if model is None or not secrets(model, json.loads(payload.payload)):
         known["payload"] = payload.payload
     return redirect(f"{reverse('dashboard:new-schedule')}?{urlencode(known)}")
 
