@@ -18,10 +18,13 @@ from django_celery_beat.models import (
 )
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
+from jobs import schedules, scheduling
 from jobs.admin.base import ModelAdmin, TabularInline, action, actor
 from jobs.errors import InvalidOption, InvalidPayload, JobError, UnknownQueue
+from jobs.models import ScheduleOptions
 from jobs.options import resolve
 from jobs.processor import get_processor, processors
+from jobs.schedules import options_of
 
 NONE = ("", "---------")
 
@@ -53,6 +56,32 @@ class ScheduleForm(beat.PeriodicTaskForm):
         widget=UnfoldAdminIntegerFieldWidget,
         help_text="1 to 10, 10 runs first. Empty: that of the job type.",
     )
+
+    overlap = forms.ChoiceField(
+        choices=ScheduleOptions.Overlap.choices,
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="What becomes of a due time while the job of an earlier one is active.",
+    )
+    missed_runs = forms.ChoiceField(
+        choices=ScheduleOptions.MissedRuns.choices,
+        required=False,
+        widget=UnfoldAdminSelectWidget,
+        help_text="Which of the due times that passed while no beat ran are made up for.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        policies = options_of(self.instance)
+        for name in ("overlap", "missed_runs"):
+            if name in self.fields:  # not where the schedule may only be looked at
+                self.fields[name].initial = getattr(policies, name)
+
+    def clean_overlap(self) -> str:
+        return self.cleaned_data["overlap"] or options_of(self.instance).overlap
+
+    def clean_missed_runs(self) -> str:
+        return self.cleaned_data["missed_runs"] or options_of(self.instance).missed_runs
 
     def clean_queue(self) -> str | None:
         return self.cleaned_data["queue"] or None
@@ -109,6 +138,7 @@ class ScheduleAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
             "When",
             {"fields": ("crontab", "interval", "clocked", "solar", "start_time", "one_off", "last_run_at")},
         ),
+        ("If it is late", {"fields": ("overlap", "missed_runs")}),
         ("The job", {"fields": ("queue", "priority", "expires", "expire_seconds")}),
     )
     readonly_fields = ("last_run_at",)
@@ -116,23 +146,44 @@ class ScheduleAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
     def has_run_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("jobs.add_job")
 
+    # Whatever is done here leaves the event that it would leave elsewhere.
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        form.before = scheduling.snapshot(schedules.rows().get(pk=obj.pk)) if change else None
+        super().save_model(request, obj, form, change)
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        policies = {name: form.cleaned_data[name] for name in ("overlap", "missed_runs")}
+        ScheduleOptions.objects.update_or_create(schedule=form.instance, defaults=policies)
+        scheduling.record_saved(form.instance.name, form.before, actor=actor(request))
+
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        scheduling.delete(obj.name, actor=actor(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for schedule in queryset:
+            self.delete_model(request, schedule)
+
     @action(description="Enable", permissions=["change"])
     def enable_tasks(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        super().enable_tasks(request, queryset)
+        for schedule in queryset:
+            scheduling.start(schedule.name, actor=actor(request))
+        self.message_user(request, f"Enabled: {', '.join(schedule.name for schedule in queryset)}.", messages.SUCCESS)
 
     @action(description="Disable", permissions=["change"])
     def disable_tasks(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        super().disable_tasks(request, queryset)
+        for schedule in queryset:
+            scheduling.stop(schedule.name, actor=actor(request))
+        self.message_user(request, f"Disabled: {', '.join(schedule.name for schedule in queryset)}.", messages.SUCCESS)
 
     @action(description="Run now", permissions=["run"])
     def run_tasks(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Enqueue the schedules' jobs now, beside the times when they are due."""
         for schedule in queryset:
-            options = {"queue": schedule.queue, "priority": schedule.priority, "schedule": schedule.name}
-            args, kwargs = json.loads(schedule.args), json.loads(schedule.kwargs)
             try:
-                get_processor(schedule.task).apply_async(args, kwargs, created_by=actor(request), **options)
-            except (JobError, TypeError) as error:  # a plain task says TypeError to wrong arguments
+                scheduling.run(schedule.name, actor=actor(request))
+            except (JobError, ValueError, TypeError) as error:  # the last two: its row holds no JSON object
                 self.message_user(request, f"{schedule.name}: {error}", messages.ERROR)
             else:
                 self.message_user(request, f"{schedule.name}: enqueued.", messages.SUCCESS)

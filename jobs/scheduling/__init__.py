@@ -9,7 +9,7 @@ from jobs.scheduling.crons import Validation, next_runs, validate, words
 from jobs.scheduling.fields import ScheduleFields
 from jobs.scheduling.payloads import payload_of
 from jobs.scheduling.states import Overdue, Run, ScheduleState, history, overdue, state, states
-from jobs.scheduling.verbs import create, delete, run, start, stop, update
+from jobs.scheduling.verbs import Snapshot, create, delete, record_saved, run, snapshot, start, stop, update
 
 __all__ = [
     "CRON_EXPRESSIONS",
@@ -19,6 +19,7 @@ __all__ = [
     "Run",
     "ScheduleFields",
     "ScheduleState",
+    "Snapshot",
     "Validation",
     "create",
     "delete",
@@ -26,7 +27,9 @@ __all__ = [
     "next_runs",
     "overdue",
     "payload_of",
+    "record_saved",
     "run",
+    "snapshot",
     "start",
     "state",
     "states",

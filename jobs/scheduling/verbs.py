@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
 from django.db.models.functions import Now
 from django_celery_beat.models import PeriodicTask
@@ -14,7 +16,7 @@ from jobs.errors import InvalidSchedule, UnknownSchedule
 from jobs.lifecycle import Enqueued
 from jobs.models import Event, ScheduleOptions, ScheduleRun
 from jobs.schedules import options_of, rows
-from jobs.scheduling.crons import cron_of
+from jobs.scheduling.crons import cron_of, words_of
 from jobs.scheduling.fields import CHANGEABLE, ScheduleFields, columns
 from jobs.scheduling.payloads import payload_of, shown_payload
 from jobs.scheduling.states import RUN, ScheduleState, state
@@ -28,7 +30,7 @@ def create(new: ScheduleFields, *, actor: str) -> ScheduleState:
             raise InvalidSchedule([{"loc": ["name"], "msg": f"there is a schedule {new.name!r} already"}])
         PeriodicTask.objects.filter(pk=task.pk).update(date_changed=Now())  # the database's time, not this machine's
         ScheduleOptions.objects.create(schedule=task, overlap=new.overlap, missed_runs=new.missed_runs)
-        _record("created", new.name, actor, None, _shown(_row(new.name)))
+        record_saved(new.name, None, actor=actor)
         if new.run_on_init:
             run(new.name, actor=actor)
     return state(new.name)
@@ -43,20 +45,12 @@ def update(name: str, changes: Mapping[str, Any], *, actor: str) -> ScheduleStat
         raise InvalidSchedule([{"loc": [each], "msg": "cannot be changed"} for each in sorted(unknown)])
     with transaction.atomic():
         task = _row(name, lock=True)
-        before, payload = _shown(task), (task.args, task.kwargs)
+        before = snapshot(task)
         PeriodicTask.objects.filter(pk=task.pk).update(**columns(changes, task), date_changed=Now())
         policies = {key: changes[key] for key in ("overlap", "missed_runs") if key in changes}
         if policies:
             ScheduleOptions.objects.update_or_create(schedule=task, defaults=policies)
-        task = _row(name)
-        after = _shown(task)
-        differing = {key for key in after if after[key] != before[key]}
-        if (task.args, task.kwargs) != payload:
-            differing.add("payload")  # maybe of a secret only, which is not shown
-        if differing:
-            _record(
-                "changed", name, actor, *({key: side[key] for key in sorted(differing)} for side in (before, after))
-            )
+        record_saved(name, before, actor=actor)
     return state(name)
 
 
@@ -64,7 +58,7 @@ def delete(name: str, *, actor: str) -> None:
     """Delete a schedule and its history. Its jobs stay. Raises UnknownSchedule."""
     with transaction.atomic():
         task = _row(name, lock=True)
-        _record("deleted", name, actor, _shown(task), None)
+        _record("deleted", name, actor, snapshot(task).shown, None)
         task.delete()
         ScheduleRun.objects.filter(schedule=name).delete()
 
@@ -112,15 +106,22 @@ def _row(name: str, *, lock: bool = False) -> PeriodicTask:
 def _record(
     kind: str, name: str, actor: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> None:
-    Event.objects.create(schedule=name, kind=kind, actor=actor[:150], before=before, after=after)
+    values = [json.loads(json.dumps(side, cls=DjangoJSONEncoder)) for side in (before, after)]  # times among them
+    Event.objects.create(schedule=name, kind=kind, actor=actor[:150], before=values[0], after=values[1])
 
 
-def _shown(task: PeriodicTask) -> dict[str, Any]:
-    """The fields of a schedule as they may be shown, for the audit."""
+class Snapshot(NamedTuple):
+    """A schedule before a change."""
+
+    shown: dict[str, Any]  # without secrets
+    payload: tuple[str, str]  # as the row has it
+
+
+def snapshot(task: PeriodicTask) -> Snapshot:
     policies = options_of(task)
-    return {
-        "cron": cron_of(task),
-        "timezone": task.zone or "UTC",
+    shown = {
+        "cron": cron_of(task) or words_of(task),
+        "timezone": getattr(task, "zone", None) or "UTC",
         "type": task.task,
         "payload": shown_payload(task),
         "priority": task.priority,
@@ -129,3 +130,21 @@ def _shown(task: PeriodicTask) -> dict[str, Any]:
         "overlap": policies.overlap,
         "missed_runs": policies.missed_runs,
     }
+    # What only the admin knows, where it is used.
+    others = {name: getattr(task, name) for name in ("queue", "start_time", "expires", "expire_seconds", "one_off")}
+    return Snapshot(shown | {name: value for name, value in others.items() if value}, (task.args, task.kwargs))
+
+
+def record_saved(name: str, before: Snapshot | None, *, actor: str) -> None:
+    """Leave the event for a schedule that was saved: what differs from `before`, all of a new one."""
+    after = snapshot(_row(name))
+    if before is None:
+        _record("created", name, actor, None, after.shown)
+        return
+    keys = before.shown.keys() | after.shown.keys()
+    differing = {key for key in keys if before.shown.get(key) != after.shown.get(key)}
+    if before.payload != after.payload:
+        differing.add("payload")  # maybe of a secret only, which is not shown
+    if differing:
+        sides = ({key: side.shown.get(key) for key in sorted(differing)} for side in (before, after))
+        _record("changed", name, actor, *sides)

@@ -36,7 +36,7 @@ def site(start: Start, tmp_path: Path) -> Iterator[str]:
     beat.wait()
     server.remove()
     for model in (User, ScheduleRun, ScheduleOptions, PeriodicTask, CrontabSchedule, IntervalSchedule, Leader, Event):
-        model.objects.all().delete()  # type: ignore[attr-defined]
+        model.objects.all().delete()
 
 
 def test_a_schedule_is_made_and_fires(site: str, page: Page) -> None:

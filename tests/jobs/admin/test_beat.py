@@ -9,7 +9,7 @@ from django.test import Client
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from django_celery_results.models import GroupResult, TaskResult
 
-from jobs.models import Job
+from jobs.models import Event, Job
 from tests.jobs.admin.conftest import told
 
 LIST = "/admin/django_celery_beat/periodictask/"
@@ -29,7 +29,7 @@ def schedule(nightly: CrontabSchedule) -> PeriodicTask:
     )
 
 
-def save(client: Client, crontab: CrontabSchedule, **fields: Any) -> Any:
+def save(client: Client, crontab: CrontabSchedule, *, address: str = f"{LIST}add/", **fields: Any) -> Any:
     form = {
         "name": "greeting",
         "task": "greet_guest",
@@ -43,7 +43,7 @@ def save(client: Client, crontab: CrontabSchedule, **fields: Any) -> Any:
         "expires_0": "",
         "expires_1": "",
     }
-    return client.post(f"{LIST}add/", {**form, **fields})
+    return client.post(address, {**form, **fields})
 
 
 def errors(response: Any) -> dict[str, list[str]]:
@@ -60,6 +60,44 @@ def test_empty_fields_leave_it_to_the_job_type(operator: Client, nightly: Cronta
     save(operator, nightly, task="refuse_guest", kwargs="")
     made = PeriodicTask.objects.get()
     assert (made.kwargs, made.queue, made.priority) == ("{}", None, None)
+
+
+def events() -> list[tuple[str, str, Any, Any]]:
+    return list(Event.objects.order_by("id").values_list("kind", "actor", "before", "after"))
+
+
+def test_its_policies_are_fields_beside_it(operator: Client, nightly: CrontabSchedule) -> None:
+    save(operator, nightly)
+    made = PeriodicTask.objects.get()
+    assert (made.options.overlap, made.options.missed_runs) == ("allow", "one")
+    page = operator.get(f"{LIST}{made.pk}/change/")
+    initial = page.context["adminform"].form
+    assert (initial["overlap"].value(), initial["missed_runs"].value()) == ("allow", "one")
+    save(operator, nightly, address=f"{LIST}{made.pk}/change/", overlap="skip", missed_runs="all")
+    made = PeriodicTask.objects.get()
+    assert (made.options.overlap, made.options.missed_runs) == ("skip", "all")
+    assert operator.get(f"{LIST}{made.pk}/change/").context["adminform"].form["overlap"].value() == "skip"
+    assert list(errors(save(operator, nightly, name="other", overlap="stack"))) == ["overlap"]
+
+
+def test_each_save_leaves_an_event(operator: Client, nightly: CrontabSchedule) -> None:
+    save(operator, nightly)
+    made = PeriodicTask.objects.get()
+    save(operator, nightly, address=f"{LIST}{made.pk}/change/", overlap="skip", queue="cpu")
+    ((created, *_, first), (changed, actor, before, after)) = events()
+    assert (created, first["cron"], first["payload"]) == ("created", "0 2 * * *", {"guestName": "Ada"})
+    assert (changed, actor) == ("changed", "ada")
+    assert before == {"overlap": "allow", "queue": None}
+    assert after == {"overlap": "skip", "queue": "cpu"}
+
+
+def test_deleting_leaves_events_too(operator: Client, schedule: PeriodicTask) -> None:
+    operator.post(f"{LIST}{schedule.pk}/delete/", {"post": "yes"})
+    schedule.pk = None
+    schedule.save()
+    operator.post(LIST, {"action": "delete_selected", "_selected_action": [schedule.pk], "post": "yes"})
+    assert not PeriodicTask.objects.exists()
+    assert [(kind, actor) for kind, actor, *_ in events()] == [("deleted", "ada"), ("deleted", "ada")]
 
 
 WRONG = [
@@ -111,6 +149,7 @@ def test_schedules_are_enabled_disabled_and_run(operator: Client, schedule: Peri
         "greeting",
         "ada",
     )
+    assert [(kind, actor) for kind, actor, *_ in events()] == [("stopped", "ada"), ("started", "ada"), ("run", "ada")]
 
 
 def test_a_schedule_that_no_longer_fits_says_so_when_it_is_run(operator: Client, schedule: PeriodicTask) -> None:
