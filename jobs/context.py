@@ -10,11 +10,11 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
 
-from jobs import events, lifecycle
+from jobs import events, lifecycle, soon
 from jobs.encoding import storable
 from jobs.errors import JobError
 from jobs.joblog import JobLog
-from jobs.sessions import side_session
+from jobs.sessions import beside, side_session
 
 if TYPE_CHECKING:
     from jobs.calling import Processor
@@ -46,7 +46,9 @@ class JobContext:
         self.max_attempts = max_attempts
         self.log = JobLog(id, run, attempt, redact)
         self.latest: str | None = None  # progress, as JSON
-        self._written = 0.0
+        self._written = 0.0  # when the row was, monotonic
+        self._stored: str | None = None  # what it then got
+        self._ended = False
 
     def check(self) -> None:
         """Stop here if the job was cancelled, ran out of time or was given to another worker."""
@@ -56,7 +58,7 @@ class JobContext:
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Say how far the work is; also a `check`.
 
-        Who watches sees it at once. Written at most every 2 s, and once more at the end.
+        Who watches sees it at once. The row has it within 2 s, or at the end.
         """
         self.check()
         if not (math.isfinite(done) and math.isfinite(total or 0)):
@@ -65,10 +67,26 @@ class JobContext:
         latest = {"run": self.run, "done": done, "total": total, "percent": percent, "note": self._note(note)}
         self.latest = json.dumps(latest)
         events.progressed(self.id, self.run, self.latest)
+        if not self.flush() and beside():
+            soon.ask(self)
+
+    def flush(self) -> bool:
+        """Write the latest progress, if it is time to. False: it is not."""
+        latest = self.latest
+        if self._ended or latest is None or latest is self._stored:
+            return True
         now = time.monotonic()
-        if now - self._written >= PROGRESS_INTERVAL:
-            self._written = now
-            self._write(self.latest)
+        if now - self._written < PROGRESS_INTERVAL:
+            return False
+        self._written, self._stored = now, latest
+        self._write(latest)
+        return True
+
+    def end(self) -> None:
+        """The run is over: its last progress goes with its outcome, its log lines are there before that."""
+        self._ended = True
+        if not self.log.flush() and beside():
+            soon.ask(self.log)
 
     def _note(self, note: str) -> str:
         return storable(self.log.redact(note)[:500]) if note else ""

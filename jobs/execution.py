@@ -41,7 +41,7 @@ def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
     token = logs.begin_run(job, redact)
     try:
         outcome = _run(task, job, request, context)
-        context.log.flush()  # who sees that it ended finds the lines there
+        context.end()
     finally:
         logs.end_run(token)
     outcome.progress = context.latest

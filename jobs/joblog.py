@@ -1,16 +1,13 @@
 """What a job writes with `job.log`: kept as rows beside the job, a capped number of them, for people who look at it.
 
-Lines are written in batches, by a thread of the process that runs the body and once more when the run ends, in the
-session beside the author's: a line stays when their transaction is rolled back. A process that is killed loses what
-it wrote in the last half second.
+Lines are written in batches, each half second and once more when the run ends, in the session beside the author's:
+a line stays when their transaction is rolled back. A process that is killed loses what it wrote since the last batch.
 """
 
 import json
 import logging
-import os
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
@@ -19,13 +16,12 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
 
-from jobs import events
+from jobs import events, soon
 from jobs.encoding import storable
 from jobs.sessions import beside, fetch, side_session
 
 log = logging.getLogger("jobs.job")
 
-INTERVAL = 0.5  # seconds between two writes
 MOST = 1000  # lines of a job, over all its runs
 LONGEST = 4000  # characters of a message
 HIGHEST = 32_767  # level that a row can have
@@ -68,15 +64,15 @@ class JobLog(logging.LoggerAdapter[logging.Logger]):
             if (self.kept or 0) <= MOST and len(self.waiting) <= MOST:
                 self.waiting.append(line)
         if beside():
-            _ask(self)
+            soon.ask(self)
 
-    def flush(self) -> None:
-        """Write what waits. What cannot be written now is tried again soon."""
+    def flush(self) -> bool:
+        """Write what waits. False: it cannot be written now, and goes on waiting."""
         with self.writing:
             with self.lock:
                 lines, self.waiting = self.waiting, []
             if not lines:
-                return
+                return True
             try:
                 with side_session():
                     self._write(lines)
@@ -84,10 +80,9 @@ class JobLog(logging.LoggerAdapter[logging.Logger]):
                 log.warning("job %s: log lines not kept yet: %s", self.job, str(error).strip().partition("\n")[0])
                 with self.lock:
                     self.waiting[:0] = lines
-                if beside():
-                    _ask(self)
-            else:
-                events.logged([self.job])
+                return False
+        events.logged([self.job])
+        return True
 
     def _write(self, lines: list[Line]) -> None:
         if self.kept is None:
@@ -120,47 +115,3 @@ def _traceback(error: object) -> str:
     if isinstance(error, BaseException):
         return "".join(traceback.format_exception(error))
     return "".join(traceback.format_exception(*(error if isinstance(error, tuple) else sys.exc_info())))
-
-
-# --- the thread that writes them ---------------------------------------------------------------------------------
-
-_lock = threading.Lock()
-_asked: set[JobLog] = set()
-_wanted = threading.Event()
-_thread: threading.Thread | None = None
-
-
-def _forget_parent() -> None:
-    """A forked child has neither the thread nor a say in what state its locks were copied."""
-    global _lock, _wanted, _thread
-    _lock, _wanted, _thread = threading.Lock(), threading.Event(), None
-    _asked.clear()
-
-
-os.register_at_fork(after_in_child=_forget_parent)
-
-
-def _ask(lines: JobLog) -> None:
-    """Have these lines written within `INTERVAL`."""
-    global _thread
-    with _lock:
-        _asked.add(lines)
-        if _thread is None:
-            _thread = threading.Thread(target=_deliver, name="jobs-log", daemon=True)
-            _thread.start()
-    _wanted.set()
-
-
-def _deliver() -> None:
-    while True:
-        _wanted.wait()
-        time.sleep(INTERVAL)
-        with _lock:
-            _wanted.clear()
-            asked = list(_asked)
-            _asked.clear()
-        for lines in asked:
-            try:
-                lines.flush()
-            except Exception:
-                log.exception("job %s: log lines lost", lines.job)

@@ -13,6 +13,7 @@ from jobs.lifecycle import Claimed, Verb
 from jobs.models import Job
 from jobs.sessions import fetch, without_side_session
 from jobs.testing import perform
+from tests.integration.workers import wait_for
 from tests.jobs.jobtypes import improvise, part
 from tests.jobs.rows import ended, row, started
 
@@ -162,3 +163,12 @@ def test_what_a_context_says_last_is_json() -> None:
     assert job.latest is None
     job.progress(1, 2)
     assert json.loads(job.latest or "")["percent"] == 50
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("side")
+def test_the_latest_progress_is_written_while_the_body_goes_on() -> None:
+    job = running()
+    for number in (1, 2, 3):
+        job.progress(number, 3)
+    wait_for(lambda: (row(job.id).progress or {}).get("done") == 3, "the thread that writes it")
