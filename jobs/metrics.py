@@ -5,7 +5,7 @@ queue, what roll-ups have of the time for which such jobs are kept.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -239,7 +239,11 @@ WHERE jsonb_typeof(result -> 'hits') = 'number' AND jsonb_typeof(result -> 'miss
 """
 
 
-def cache_hit_rate(types: Collection[str]) -> float | None:
-    """Percent of hits in the latest results of these types, which say `hits` and `misses`; None without any."""
-    ((hits, misses),) = fetch(_HITS, {"types": list(types)})
+def cache_hit_rate(results: Mapping[str, Any]) -> float | None:
+    """Percent of hits in the latest results of the types that tell of `hits` and `misses`; None without any.
+
+    `results` has the result model of each type.
+    """
+    types = [name for name, model in results.items() if {"hits", "misses"} <= getattr(model, "model_fields", {}).keys()]
+    ((hits, misses),) = fetch(_HITS, {"types": types})
     return statistics.percent(hits, hits + misses, empty=0) if hits is not None and hits + misses else None

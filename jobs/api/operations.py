@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from django.conf import settings
 from django.db.models import Avg, Count, F, QuerySet
 from django.http import HttpRequest
-from pydantic import BaseModel, ConfigDict, Field, RootModel
+from pydantic import ConfigDict, Field, RootModel
 
 from jobs import lifecycle, metrics, statistics
 from jobs.api import auth
@@ -77,7 +77,7 @@ def job_counts(request: HttpRequest, details: bool = False) -> CountsOut:
         workers=workers_out(),
         oldest_waiting=oldest
         and OldestWaitingOut(job_id=str(oldest.id), type=oldest.type, queue=oldest.queue, seconds=oldest.seconds),
-        cache_hit_rate=metrics.cache_hit_rate(_cache_users()),
+        cache_hit_rate=metrics.cache_hit_rate({name: task.result_model for name, task in processors().items()}),
     )
 
 
@@ -102,7 +102,7 @@ def _counted(jobs: QuerySet[Job]) -> list[TypeCountOut]:
             type=row["type"],
             status=row["status"],
             count=row["count"],
-            avg_duration_seconds=row["duration"] and round(row["duration"].total_seconds(), 3),
+            avg_duration_seconds=None if row["duration"] is None else round(row["duration"].total_seconds(), 3),
         )
         for row in counts
     ]
@@ -110,16 +110,6 @@ def _counted(jobs: QuerySet[Job]) -> list[TypeCountOut]:
 
 def _seconds(ms: float | None) -> float | None:
     return None if ms is None else round(ms / 1000, 3)
-
-
-def _cache_users() -> list[str]:
-    """The types whose results tell of hits and misses."""
-    results = {name: task.result_model for name, task in processors().items()}
-    return [
-        name
-        for name, model in results.items()
-        if isinstance(model, type) and issubclass(model, BaseModel) and {"hits", "misses"} <= model.model_fields.keys()
-    ]
 
 
 class RetryFailedIn(Camel):
