@@ -13,6 +13,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django_celery_beat.models import PeriodicTask
 
 from jobs.duetimes import Rule, rule_of
+from jobs.encoding import storable
 from jobs.errors import UnknownSchedule
 from jobs.models import Event, Job, ScheduleRun
 from jobs.schedules import options_of, rows
@@ -70,9 +71,14 @@ def states() -> list[ScheduleState]:
 
 def state(name: str) -> ScheduleState:
     """One schedule. Raises UnknownSchedule."""
-    for found in _states(rows().filter(name=name)):
+    for found in _states(named(name)):
         return found
     raise UnknownSchedule(f"there is no schedule {name!r}")
+
+
+def named(name: str) -> QuerySet[PeriodicTask]:
+    """The schedule of this name, if there can be one."""
+    return rows().filter(name=name) if storable(name) == name else rows().none()
 
 
 def history(name: str, limit: int, before: datetime | None = None) -> list[Run]:

@@ -15,11 +15,11 @@ from jobs.calling import get_processor
 from jobs.errors import InvalidSchedule, UnknownSchedule
 from jobs.lifecycle import Enqueued
 from jobs.models import Event, ScheduleOptions, ScheduleRun
-from jobs.schedules import options_of, rows
+from jobs.schedules import options_of
 from jobs.scheduling.crons import cron_of, words_of
 from jobs.scheduling.fields import CHANGEABLE, ScheduleFields, columns
 from jobs.scheduling.payloads import payload_of, shown_payload
-from jobs.scheduling.states import RUN, ScheduleState, state
+from jobs.scheduling.states import RUN, ScheduleState, named, state
 
 
 def create(new: ScheduleFields, *, actor: str) -> ScheduleState:
@@ -76,7 +76,9 @@ def stop(name: str, *, actor: str) -> ScheduleState:
 def _switch(name: str, enabled: bool, kind: str, actor: str) -> ScheduleState:
     with transaction.atomic():
         # By `update()`: `save()` would write the whole row, and clear the time of its last run.
-        if PeriodicTask.objects.filter(name=name, enabled=not enabled).update(enabled=enabled, date_changed=Now()):
+        task = _row(name, lock=True)
+        if task.enabled != enabled:
+            PeriodicTask.objects.filter(pk=task.pk).update(enabled=enabled, date_changed=Now())
             _record(kind, name, actor, {"enabled": not enabled}, {"enabled": enabled})
     return state(name)
 
@@ -96,7 +98,7 @@ def run(name: str, *, actor: str) -> Enqueued:
 
 
 def _row(name: str, *, lock: bool = False) -> PeriodicTask:
-    found = rows().filter(name=name)
+    found = named(name)
     task = (found.select_for_update(of=("self",)) if lock else found).first()
     if task is None:
         raise UnknownSchedule(f"there is no schedule {name!r}")
