@@ -3,17 +3,17 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from ninja import Path, Query
 from ninja.responses import Status as Answer
 
-from jobs import lifecycle, metrics
+from jobs import lifecycle, metrics, search
 from jobs.api import answers, auth, problems
 from jobs.api.auth import ApiRequest
 from jobs.api.enqueueing import router as router  # the one that these are added to
-from jobs.api.paging import Cursor, Limit, page
-from jobs.api.problems import Problem, declared
+from jobs.api.fields import Word
+from jobs.api.paging import Cursor, Limit, opened, sealed
+from jobs.api.problems import FieldError, Problem, declared
 from jobs.api.readers import READ_ONE, Reader
 from jobs.api.schemas import EnqueuedOut, JobHistoryOut, JobListOut, JobOut, RerunIn, StatusOut
 from jobs.errors import UnknownProcessor
@@ -27,17 +27,30 @@ JobId = Annotated[UUID, Path(alias="jobId")]
 def list_jobs(
     request: HttpRequest,
     status: Status | None = None,
-    of_type: Annotated[str | None, Query(None, alias="type", max_length=200)] = None,
-    queue: Annotated[str | None, Query(None, max_length=100)] = None,
+    of_type: Annotated[Word | None, Query(alias="type")] = None,
+    queue: Word | None = None,
+    q: Annotated[str, Query(description="A query as on the dashboard's page of jobs, such as `attempt:>1`.")] = "",
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> JobListOut:
-    """How many jobs wait, run and have ended, and a page of jobs: what ended last first, else the newest."""
-    wanted = {"status": status, "type": of_type and of_type.replace("-", "_"), "queue": queue}
-    jobs: QuerySet[Job] = Job.objects.filter(**{name: value for name, value in wanted.items() if value is not None})
-    order = ("-finished_at", "-id") if status in TERMINAL else ("-id",)
-    found = page(jobs, order, limit, cursor)
-    return JobListOut(**metrics.queue_status()._asdict(), items=answers.jobs_out(found.rows), next=found.next)
+    """How many jobs wait, run and have ended; and a page of jobs.
+
+    The newest come first, of one status those that ended last or whose turn is next. A page may have fewer than
+    `limit` jobs and still a next one, where it takes a long look to find them.
+    """
+    given = {
+        "status": status,
+        "type": of_type and of_type.replace("-", "_"),
+        "queue": queue and queue.replace("-", "_"),
+    }
+    terms = [f"{name}:{search.quoted(value)}" for name, value in given.items() if value]
+    try:
+        wanted = search.understand(" ".join([*terms, q]))
+        found = search.find(wanted, opened(cursor, str(wanted)), limit, whole=True)
+    except search.InvalidQuery as error:
+        raise problems.invalid([FieldError(loc=["query", "q"], msg=str(error))]) from error
+    counts = metrics.queue_status()._asdict()
+    return JobListOut(**counts, items=answers.jobs_out(found.jobs), next=sealed(found.next, str(wanted)))
 
 
 @router.get("/status/{jobId}", auth=READ_ONE, response={200: JobHistoryOut | JobOut, **declared(404, 422)})

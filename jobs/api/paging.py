@@ -30,7 +30,7 @@ def page(rows: QuerySet[M], order: Sequence[str], limit: int, cursor: str | None
         rows = rows.filter(_after(order, _values(rows.model, order, cursor)))
     found = list(rows.order_by(*order)[offset : offset + limit + 1])
     more = len(found) > limit
-    return Page(found[:limit], _cursor(found[limit - 1], order) if more else None)
+    return Page(found[:limit], sealed(_place(found[limit - 1], order), str(order)) if more else None)
 
 
 def link(request: HttpRequest, response: HttpResponse, cursor: str | None) -> None:
@@ -40,22 +40,29 @@ def link(request: HttpRequest, response: HttpResponse, cursor: str | None) -> No
         response["Link"] = f'<{request.path}?{urlencode({**query, "cursor": cursor})}>; rel="next"'
 
 
-def _cursor(row: Any, order: Sequence[str]) -> str:
+def sealed(place: Any, what: str) -> str | None:
+    """The cursor for a place in the list of what was asked for; it is of no use for another list."""
+    return signing.dumps(place, salt=f"{SALT} {what}") if place else None
+
+
+def opened(cursor: str | None, what: str) -> Any:
+    """The place that a cursor stands for."""
+    if cursor is None:
+        return ""
+    try:
+        return signing.loads(cursor, salt=f"{SALT} {what}")
+    except signing.BadSignature:
+        raise invalid([FieldError(loc=["query", "cursor"], msg="not the cursor of such a list")]) from None
+
+
+def _place(row: Any, order: Sequence[str]) -> list[Any]:
     values = [getattr(row, field.removeprefix("-")) for field in order]
-    return signing.dumps([value if isinstance(value, int) else str(value) for value in values], salt=_salt(order))
+    return [value if isinstance(value, int) else str(value) for value in values]
 
 
 def _values(model: type[Model], order: Sequence[str], cursor: str) -> list[Any]:
-    try:
-        values = signing.loads(cursor, salt=_salt(order))
-    except signing.BadSignature:
-        raise invalid([FieldError(loc=["query", "cursor"], msg="not the cursor of such a list")]) from None
     fields: list[Any] = [model._meta.get_field(field.removeprefix("-")) for field in order]
-    return [field.to_python(value) for field, value in zip(fields, values, strict=True)]
-
-
-def _salt(order: Sequence[str]) -> str:
-    return f"{SALT} {' '.join(order)}"  # a cursor is of no use for a list in another order
+    return [field.to_python(value) for field, value in zip(fields, opened(cursor, str(order)), strict=True)]
 
 
 def _after(order: Sequence[str], values: Sequence[Any]) -> Q:

@@ -22,6 +22,9 @@ class Api:
     def post(self, path: str, body: Any = None) -> tuple[int, Any]:
         return _read(self.client.post(path, body, content_type="application/json"))
 
+    def patch(self, path: str, body: Any) -> tuple[int, Any]:
+        return _read(self.client.patch(path, body, content_type="application/json"))
+
     def delete(self, path: str) -> tuple[int, Any]:
         return _read(self.client.delete(path))
 
@@ -29,7 +32,7 @@ class Api:
 def _read(response: Any) -> tuple[int, Any]:
     if response.status_code >= 400 and "healthy" not in response.json():
         assert response["Content-Type"] == "application/problem+json"
-    return response.status_code, response.json()
+    return response.status_code, response.json() if response.content else None
 
 
 @pytest.fixture

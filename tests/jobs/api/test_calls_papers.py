@@ -112,7 +112,7 @@ def test_the_manager_in_code() -> None:
     assert cancel([job.id], actor="ada") == {job.id: "cancelled"}
     assert retry([job.id], actor="ada").retried == [job.id]
     assert metrics.queue_status().waiting == 1
-    assert perform(job).progress["percent"] == 50
+    assert perform(job).result == {"providers": 2}
 
 
 def test_health_and_errors_in_code() -> None:
