@@ -49,6 +49,7 @@ class FeedStep(bootsteps.StartStopStep):
         if problems:
             print("; ".join(problems), file=sys.stderr)  # noqa: T201 (one line, before logging has started)
             os._exit(EX_CONFIG)
+        worker.app.log.redirect_stdouts("WARNING")  # what bodies print is a line of the log like any other
         if self.kind == "prefork":
             worker.pool_cls = prefork.TaskPool
         self.feed = FEED = Feed(worker.app, worker.hostname, lambda: list(worker.app.amqp.queues.consume_from))

@@ -18,6 +18,7 @@ from pydantic import Field
 
 from jobs.models import Job
 from jobs.processor import Backoff, Discard, JobContext, Payload, Secret, Snooze, Upstream, batch_process, processor
+from tests.integration.jobtypes import confessions as confessions  # its job types are declared with these
 from tests.integration.jobtypes import journal
 
 declare_task: Callable[..., Callable[[Callable[..., Any]], Any]] = shared_task  # its stubs know Celery's options only
