@@ -29,6 +29,26 @@ def readings(rule: AlertRule) -> list[Reading]:
     return list(_KINDS[AlertRule.Kind(rule.kind)](rule))
 
 
+def words(rule: AlertRule) -> str:
+    """The rule's condition, for people."""
+    match AlertRule.Kind(rule.kind):
+        case AlertRule.Kind.FAILURE_RATE:
+            condition = f"more than {rule.threshold:g} % fail within {_span(rule.window)}"
+        case AlertRule.Kind.BACKLOG:
+            condition = f"more than {rule.threshold:,.0f} jobs wait"
+        case AlertRule.Kind.BACKLOG_AGE:
+            condition = f"a job waits for more than {_span(rule.threshold)}"
+        case AlertRule.Kind.SLOW:
+            condition = (
+                f"within {_span(rule.window)} a type is more than {rule.threshold:g} times as slow as in its week"
+            )
+        case AlertRule.Kind.WORKER_DOWN:
+            condition = f"no worker takes from a queue for more than {_span(rule.threshold)}"
+        case AlertRule.Kind.SCHEDULE_MISSED:
+            condition = f"a schedule is more than {_span(rule.threshold)} late"
+    return condition
+
+
 def _failure_rate(rule: AlertRule) -> Iterator[Reading]:
     window = timedelta(seconds=rule.window)
     summary = statistics.summary(window, type=rule.type or None, queue=rule.queue or None)

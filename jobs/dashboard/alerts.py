@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 
-from jobs.alerts import channels, shown, silence, try_channels, unsilence
+from jobs.alerts import channels, shown, silence, try_channels, unsilence, words
 from jobs.dashboard.access import action, actor, back, page, show
 from jobs.models import Alert, AlertRule, Notice
 
@@ -23,7 +23,12 @@ SILENCES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8), "1d": timedelta(
 def alerts(request: HttpRequest) -> HttpResponse:
     open_alerts = Prefetch("alerts", Alert.objects.filter(resolved_at=None).order_by("pk"), to_attr="firing")
     rules = [
-        {"rule": rule, "state": state(rule), "channels": [shown(channel) for channel in channels(rule)]}
+        {
+            "rule": rule,
+            "condition": words(rule),
+            "state": state(rule),
+            "channels": [shown(channel) for channel in channels(rule)],
+        }
         for rule in AlertRule.objects.prefetch_related(open_alerts)
     ]
     ended = Alert.objects.exclude(resolved_at=None).select_related("rule").order_by("-resolved_at")[:SHOWN]

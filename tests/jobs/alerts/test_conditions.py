@@ -8,7 +8,7 @@ from django.utils import timezone
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from jobs import lifecycle
-from jobs.alerts.conditions import readings
+from jobs.alerts.conditions import readings, words
 from jobs.lifecycle import Verb
 from jobs.models import AlertRule, Job, Queue, RolledUp, Worker
 from jobs.rollups import roll_up
@@ -118,3 +118,10 @@ def test_schedule_missed_names_the_due_time() -> None:
 
 def test_a_deployment_begins_with_rules_of_every_kind() -> None:
     assert set(AlertRule.objects.values_list("kind", flat=True)) == set(Kind.values)
+
+
+def test_each_rule_says_its_condition() -> None:
+    conditions = {rule.kind: words(rule) for rule in AlertRule.objects.all()}
+    assert conditions[Kind.FAILURE_RATE] == "more than 10 % fail within 60 minutes"
+    assert conditions[Kind.SCHEDULE_MISSED] == "a schedule is more than 5 minutes late"
+    assert len(set(conditions.values())) == len(Kind)
