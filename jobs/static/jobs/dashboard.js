@@ -82,11 +82,18 @@ function inUse(part) {
   return Boolean(dialog) || typing || $("input[type=checkbox]:checked", part) || !getSelection().isCollapsed;
 }
 
+function refreshesByItself(requestConfig) {
+  const asked = requestConfig.triggeringEvent?.type;
+  return requestConfig.verb === "get" && (asked === "jobs:changed" || asked === undefined || asked === "intersect");
+}
+
 document.addEventListener("htmx:beforeRequest", (event) => {
   const { elt, requestConfig } = event.detail;
-  const asked = requestConfig.triggeringEvent?.type;
-  const byItself = asked === "jobs:changed" || asked === undefined || asked === "intersect";
-  if (byItself && requestConfig.verb === "get" && inUse(elt)) event.preventDefault();
+  if (refreshesByItself(requestConfig) && inUse(elt)) event.preventDefault();
+});
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { target, requestConfig } = event.detail;
+  if (refreshesByItself(requestConfig) && inUse(target)) event.detail.shouldSwap = false; // used since it was asked for
 });
 
 let kept = null;
