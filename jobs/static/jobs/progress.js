@@ -166,7 +166,7 @@ const STYLE = `
 :host([state="completed"]) .bar { background: var(--job-completed, #15803d); }
 :host([state="failed"]) .bar { background: var(--job-failed, #b91c1c); }
 :host([state="cancelled"]) .bar { background: var(--job-cancelled, #6b7280); }
-.error { margin: 0.35em 0 0; color: var(--job-error, #b91c1c); overflow-wrap: anywhere; white-space: pre-line; }
+.error { margin: 0.35em 0 0; color: var(--job-error, color-mix(in srgb, #dc2626 70%, currentColor)); overflow-wrap: anywhere; white-space: pre-line; }
 .error:empty { display: none; }
 .unknown .bar { inline-size: 30%; animation: job-wander 1.5s ease-in-out infinite alternate; }
 @keyframes job-wander { from { margin-inline-start: 0; } to { margin-inline-start: 70%; } }
