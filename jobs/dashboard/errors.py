@@ -16,7 +16,7 @@ from jobs.models import ErrorGroup, Event, Failure
 SHOWN = 50
 FAILURES_SHOWN = 20
 EVER: Final = "ever"
-RANGES: Final = {"1h": "1 hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days", EVER: "ever"}
+RANGES: Final = {"1h": "1 h", "24h": "24 h", "7d": "7 d", "30d": "30 d", EVER: "ever"}
 USUAL: Final = "7d"
 STATES: Final = {"open": False, "resolved": True, "all": None}
 

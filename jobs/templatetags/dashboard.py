@@ -93,6 +93,12 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def age(seconds: float | None) -> str:
+    """Of what need not be known to the second: `8 s`, `47 min`, `3 d`."""
+    return EMPTY if seconds is None else shown.rough(seconds)
+
+
+@register.filter
 def milliseconds(value: float | None) -> str:
     return EMPTY if value is None else shown.duration(value / 1000)
 

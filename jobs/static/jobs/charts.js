@@ -67,7 +67,8 @@
           grid: { display: false },
           border: { color: faint(ink, 0.4) },
           afterBuildTicks: (axis) => {
-            const step = Math.max(1, Math.ceil(labels.length / 6));
+            const room = Math.max(2, Math.floor(axis.chart.width / (7 * (labels[0]?.length ?? 0) + 18)));
+            const step = Math.max(1, Math.ceil(labels.length / room));
             axis.ticks = labels.map((_, value) => ({ value })).filter(({ value }) => value % step === 0);
           },
           ticks: { callback: (value) => labels[value] ?? "", color: ink, maxRotation: 0, autoSkip: false, font: { size: 11 } },
@@ -114,7 +115,7 @@
     }
   }
 
-  Chart.defaults.font.family = getComputedStyle(document.documentElement).fontFamily;
+  Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
   document.addEventListener("DOMContentLoaded", draw);
   document.addEventListener("htmx:afterSettle", draw);
   document.addEventListener("themechange", draw);
