@@ -277,6 +277,14 @@ class TestOutage:
         assert (event.kind, event.actor) == ("schedule-missed", "beat")
         assert event.after == {"first_due_at": start.isoformat(), "last_due_at": last.isoformat()}
 
+    def test_what_is_told_of_those_is_told_once(self, beat: Scheduler) -> None:
+        schedule(timedelta(minutes=1), due=1203, ago=timedelta(seconds=40), missed_runs="skip")
+        (task,) = rows()
+        watched = beat.watch(task)
+        look()
+        beat.settle(task, watched)
+        assert Event.objects.filter(kind="schedule-missed").count() == 1
+
     def test_another_policy_fires_nothing(self, beat: Scheduler) -> None:
         schedule(due=3, ago=HOUR / 2, missed_runs="skip")
         beat.look()
