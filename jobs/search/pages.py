@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
 from django.db.models import Count as Number
-from django.db.models import Q, QuerySet
+from django.db.models import Expression, F, Q, QuerySet, Value
 from psycopg.errors import QueryCanceled
 
 from jobs import metrics
@@ -100,7 +100,7 @@ class _Finder:
         self.order = ORDERS[alone] if alone else NEWEST
         rest = search.without_status().conditions
         self.indexed = [condition for condition in rest if condition.indexed]
-        self.are_few = bool(self.indexed) and self._arms(self.indexed)[: FEW + 1].count() <= FEW
+        self.are_few = bool(self.indexed) and self._number(self.indexed) <= FEW
         # Read off the index of the order itself; there is one of types, too, in the order of their ends.
         ordered = [c for c in rest if c.time == self.order[0].lstrip("-")]
         if self.order == ENDED:
@@ -108,15 +108,19 @@ class _Finder:
         self.ordered = ordered
         self.others = [condition for condition in rest if condition not in ordered]
 
-    def _arms(self, conditions: Iterable[Condition]) -> QuerySet[Any, Any]:
-        """Ids of the first few jobs with these conditions: of finished ones by their indexes, and of the others."""
+    def _number(self, conditions: Iterable[Condition]) -> int:
+        """How many jobs have these conditions, up to one more than a few. Without ids an index alone may tell."""
+        return self._arms(conditions, Value(1))[: FEW + 1].count()
+
+    def _arms(self, conditions: Iterable[Condition], what: Expression | F = F("id")) -> QuerySet[Any, Any]:  # noqa: B008
+        """The first few jobs with these conditions: finished ones by their indexes, and the others."""
         q = all_of(conditions)
         ended = [status for status in self.statuses if status in TERMINAL]
         arms = [Job.objects.filter(q, status__in=ended)] if ended else []
         arms += [Job.objects.filter(q, status=status) for status in self.statuses if status in ACTIVE]
         if not arms:
             return Job.objects.none().values("id")
-        first, *more = [arm.order_by().values("id")[: FEW + 1] for arm in arms]
+        first, *more = [arm.order_by().values(what=what)[: FEW + 1] for arm in arms]
         return first.union(*more, all=True) if more else first
 
     def few(self) -> JobQuerySet:
