@@ -129,17 +129,18 @@ def test_staff_s_pages_enqueue_and_ask(site: servers.Server, start: Start, page:
     client.force_login(User.objects.create_superuser("operator"))
     page.context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": site.url}])
     page.goto(f"{site.url}/jobs/queues")  # a page that gives the CSRF cookie
-    made, counts, health, refused = page.evaluate(
+    made, lines, counts, health, refused = page.evaluate(
         """async () => {
             const jobs = await import("/static/jobs/progress.js");
-            const made = await jobs.createJob("noop", { number: 7 }, { priority: "high" });
-            const end = await new Promise((onEnd) => jobs.follow(made.jobId, { onEnd }));
-            const refused = await jobs.createJob("noop", { number: "seven" }).catch((error) => error);
+            const made = await jobs.createJob("step_by_step", { total: 1 }, { priority: "high" });
+            const [lines, onLog] = [[], (line) => lines.push(line.message)];
+            const end = await new Promise((onEnd) => jobs.follow(made.jobId, { onEnd, onLog }));
+            const refused = await jobs.createJob("step_by_step", { total: "one" }).catch((error) => error);
             const why = [refused.status, refused.problem.errors[0].loc];
-            return [end, await jobs.queueStatus(), await jobs.health(), why];
+            return [end, lines, await jobs.queueStatus(), await jobs.health(), why];
         }"""
     )
-    assert (made["status"], made["result"], made["priority"]) == ("completed", 7, 8)
+    assert (made["status"], made["result"], made["priority"], lines) == ("completed", 1, 8, ["done"])
     assert counts == {
         "waiting": 0,
         "active": 0,
@@ -150,7 +151,7 @@ def test_staff_s_pages_enqueue_and_ask(site: servers.Server, start: Start, page:
         "approximate": False,
     }
     assert {"healthy", "issues"} <= health.keys()
-    assert refused == [422, ["body", "payload", "number"]]
+    assert refused == [422, ["body", "payload", "total"]]
     assert Job.objects.get(id=made["id"]).created_by == "operator"
 
 
