@@ -10,7 +10,7 @@ from django.db import connection
 from jobs import search
 from jobs.lifecycle import Error, Verb
 from jobs.models import Failure, Job, Status
-from jobs.search import InvalidQuery, find, jobs_matching, pages, quoted, understand
+from jobs.search import InvalidQuery, find, find_and_count, jobs_matching, pages, quoted, understand
 from tests.jobs.rows import ended, enqueued, job_in, now, started
 
 pytestmark = pytest.mark.django_db
@@ -288,7 +288,7 @@ def test_counts() -> None:
     job_in(Status.COMPLETED)
 
     def numbers(query: str) -> dict[str, int] | None:
-        counts = search.counts(understand(query))
+        _, counts = find_and_count(understand(query))
         if counts is None:
             return None
         return {status.value: count.number for status, count in counts.items() if count.number}

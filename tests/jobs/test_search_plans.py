@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from pytest_django.plugin import DjangoDbBlocker
 
 from jobs.models import Failure, Job
-from jobs.search import counts, find, understand
+from jobs.search import find, find_and_count, understand
 from jobs.search.pages import FEW, WINDOW
 from tests.jobs.plans import TABLE, plans
 from tests.jobs.test_plans import FORGET
@@ -101,7 +101,7 @@ def test_a_page_looks_at_few_rows(query: str, many_jobs: None) -> None:
 @pytest.mark.django_db
 def test_so_do_the_counts_of_tabs(query: str, many_jobs: None) -> None:
     with transaction.atomic(), plans(generic=False) as seen:
-        counts(understand(query))
+        find_and_count(understand(query))
     assert seen.touched <= 2 * LITTLE + 4 * 10_001
 
 
