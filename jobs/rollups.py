@@ -83,7 +83,7 @@ FROM jobs_rollup WHERE period = %(finer)s AND at >= %(since)s AND at < %(until)s
 """
 _COARSER = f"""
 INSERT INTO jobs_rollup {_COLUMNS}
-SELECT %(period)s, to_timestamp(at), type, queue, outcome, number, wait_ms, run_ms, waits, runs
+SELECT %(period)s::int, to_timestamp(at), type, queue, outcome, number, wait_ms, run_ms, waits, runs
 FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r(at bigint, type text, queue text, outcome text, number bigint,
     wait_ms bigint, run_ms bigint, waits bigint[], runs bigint[])
 {_REPLACE}
@@ -117,7 +117,7 @@ ON CONFLICT (fingerprint) DO UPDATE SET count = jobs_errorgroup.count + excluded
 """
 _ERRORS_COARSER = """
 INSERT INTO jobs_errorrollup (period, at, fingerprint, type, error, classification, count)
-SELECT %(period)s, date_bin(%(period)s * interval '1 second', at, '1970-01-01 00:00:00+00') AS bin,
+SELECT %(period)s::int, date_bin(%(period)s::int * interval '1 second', at, '1970-01-01 00:00:00+00') AS bin,
     fingerprint, type, error, classification, sum(count)::bigint
 FROM jobs_errorrollup WHERE period = %(finer)s AND at >= %(since)s AND at < %(until)s
 GROUP BY bin, fingerprint, type, error, classification
