@@ -34,7 +34,7 @@ def test_a_request_is_followed_from_the_call_to_the_end_of_its_job(start: Start,
     try:
         site.wait_until_up()
         headers = {"Authorization": f"Bearer {keys.create('shop', ['jobs:write'])}", "X-Request-ID": "shop-42"}
-        payload = {"token": "t", "account": {"user": "ada", "password": "p"}}
+        payload = {"token": "sesame", "account": {"user": "ada", "password": "s"}}
         with httpx2.Client(base_url=site.url, headers=headers) as client:
             answer = client.post("/api/jobs/enqueue", json={"type": "confess", "payload": payload})
         job = answer.json()["jobId"]
