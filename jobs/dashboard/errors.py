@@ -61,7 +61,6 @@ def error(request: HttpRequest, fingerprint: str) -> HttpResponse:
         "failures": failures.select_related("job").defer("traceback", "job__payload", "job__result")[:FAILURES_SHOWN],
         "sample": failures.first(),
         "events": [(event, changes(event)) for event in Event.objects.filter(subject=f"error {fingerprint}")[:SHOWN]],
-        "to_retry": bulk.preview(_failed(fingerprint), bulk.Action.RETRY),
     }
     return show(request, "jobs/error.html", context)
 

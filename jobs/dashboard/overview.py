@@ -30,13 +30,13 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 def now(request: HttpRequest) -> dict[str, Any]:
     """What needs attention, and how many jobs are in each state."""
-    queues = metrics.queue_figures()
+    backlogs = metrics.backlogs()
     return {
-        "matters": matters(queues),
+        "matters": matters(backlogs),
         "totals": [(status.value, count) for status, count in metrics.totals().items()],
         "oldest": metrics.oldest_waiting(),
-        "paused": sum(queue.paused for queue in queues),
-        "workers": len({name for queue in queues for name in queue.workers}),
+        "paused": sum(backlog.pending.number for backlog in backlogs if backlog.queue.paused_at),
+        "workers": len({name for backlog in backlogs for name in backlog.workers}),
     }
 
 

@@ -10,6 +10,7 @@ class Watch:
     """Attach before the first page; look at `hosts` and `complaints` at the end."""
 
     def __init__(self, page: Page) -> None:
+        self._page = page
         self.hosts: set[str] = set()
         self.complaints: list[str] = []
         page.on("request", lambda request: self.hosts.add(urlsplit(request.url).hostname or ""))
@@ -17,7 +18,7 @@ class Watch:
         page.on("pageerror", lambda error: self._note(str(error)))
 
     def _note(self, text: str) -> None:
-        self.complaints.append(text)
+        self.complaints.append(f"{self._page.url}: {text}")
 
     def __enter__(self) -> Self:
         return self
@@ -26,7 +27,7 @@ class Watch:
         """Nothing came from elsewhere, and nothing was complained about: policies and scripts included."""
         if error[0] is None:
             assert self.hosts == {"127.0.0.1"}
-            assert self.complaints == []
+            assert not self.complaints, self.complaints
 
 
 def log_in(page: Page) -> None:

@@ -21,7 +21,7 @@ from tests.jobs.rows import ended, enqueued, job_in, row, started
 
 def told_of() -> list[tuple[str, str]]:
     """What needs attention: the label and the words."""
-    return [(matter.state, matter.words) for matter in matters(metrics.queue_figures())]
+    return [(matter.state, matter.words) for matter in matters(metrics.backlogs())]
 
 
 def test_every_number_is_a_link_to_the_jobs_behind_it(operator: Client) -> None:
@@ -138,7 +138,7 @@ def test_a_backlog_that_is_old(served: Worker) -> None:
 def test_a_paused_queue(served: Worker) -> None:
     enqueued()
     lifecycle.pause("default", actor="ada", reason="upgrade")
-    assert told_of() == [("paused", "Queue default is paused, 1 wait")]
+    assert told_of() == [("paused", "Queue default is paused, 1 job waits")]
 
 
 def test_a_new_kind_of_error(served: Worker) -> None:
