@@ -171,6 +171,11 @@ class ScheduleAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
             first = {"fields": tuple("shown_kwargs" if each == "kwargs" else each for each in first["fields"])}
         return [(name, first), *others]
 
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A schedule keeps its name: its jobs and its history have it."""
+        fields = super().get_readonly_fields(request, obj)
+        return fields if obj is None else (*fields, "name")
+
     @display(description="Payload")
     def shown_kwargs(self, schedule: PeriodicTask) -> str:
         return shown_kwargs(schedule)

@@ -45,7 +45,7 @@ def lists(request: HttpRequest) -> dict[str, Any]:
     running = Job.objects.filter(status=Status.PROCESSING).defer("payload", "result", "canvas")
     types = statistics.by_type()
     busiest = sorted(types.items(), key=lambda item: (-item[1].completed - item[1].failed, item[0]))
-    states = [state for state in scheduling.states() if state.next_runs]
+    states = [state for state in scheduling.states(enabled=True, history=0) if state.next_runs]
     return {
         "running": running.order_by("started_at")[:SHOWN],
         "usual": charts.usual_seconds(types),

@@ -91,6 +91,11 @@ def test_each_save_leaves_an_event(operator: Client, nightly: CrontabSchedule) -
     assert after == {"overlap": "skip", "queue": "cpu"}
 
 
+def test_a_schedule_keeps_its_name(operator: Client, nightly: CrontabSchedule, schedule: PeriodicTask) -> None:
+    save(operator, nightly, address=f"{LIST}{schedule.pk}/change/", name="other", priority="3")
+    assert PeriodicTask.objects.values_list("name", "priority").get() == ("greeting", 3)
+
+
 def test_deleting_leaves_events_too(operator: Client, schedule: PeriodicTask) -> None:
     operator.post(f"{LIST}{schedule.pk}/delete/", {"post": "yes"})
     schedule.pk = None
