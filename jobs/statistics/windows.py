@@ -57,7 +57,7 @@ def window(range: str | timedelta) -> Window:
     ((now, until),) = fetch(_NOW, {})
     now = now.astimezone(UTC)
     oldest = floor(now, Period.MINUTE) - LIVE
-    begin = floor(now - length, bucket) + timedelta(seconds=bucket)
+    begin = min(floor(now - length, bucket) + timedelta(seconds=bucket), floor(now, bucket))
     return Window(begin, now, bucket, max(until or oldest, oldest))
 
 

@@ -80,6 +80,11 @@ def test_a_range_is_so_many_points_and_ends_now(name: str, points: int, bucket: 
 
 
 @pytest.mark.django_db
+def test_a_range_has_one_point_at_least() -> None:
+    assert window(timedelta(seconds=1)).begin == minute()
+
+
+@pytest.mark.django_db
 def test_jobs_are_read_from_where_roll_ups_end_and_no_further_back_than_five_minutes() -> None:
     assert window("1h").live == floor(now(), 60) - timedelta(minutes=5)
     rolled_up(minute(1))
