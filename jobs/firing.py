@@ -28,6 +28,7 @@ log = logging.getLogger("jobs.scheduler")
 
 BEAT = "beat"  # who did it, in jobs and events
 FAILED, MISSED = "schedule-failed", "schedule-missed"  # kinds of events
+WAITED = "it waited for the end of an earlier job"
 Outcome = ScheduleRun.Outcome
 
 # A beat that freezes inside its transaction must not hold the other one up.
@@ -71,12 +72,10 @@ def fire(task: PeriodicTask, at: datetime) -> None:
         if not is_first and run.outcome != Outcome.FAILED:
             return
         outcome, reason = _overlapping(task)
-        if outcome == Outcome.ENQUEUED:
-            run.job = _enqueue(task, at, as_read)
-        run.outcome, run.reason = outcome, reason
-        run.save()
+        job = _enqueue(task, at, as_read) if outcome == Outcome.ENQUEUED else None
+        ScheduleRun.objects.filter(pk=run.pk).update(outcome=outcome, reason=reason, job=job, created_at=Now())
         transaction.on_commit(events.changed, robust=True)
-        log.info("schedule %s: %s for %s", task.name, f"job {run.job}" if run.job else outcome, at.isoformat())
+        log.info("schedule %s: %s for %s", task.name, f"job {job}" if job else outcome, at.isoformat())
 
 
 def release(task: PeriodicTask, run: ScheduleRun) -> None:
@@ -86,7 +85,8 @@ def release(task: PeriodicTask, run: ScheduleRun) -> None:
     with _told(task, run.due_at), _held(task) as as_read:
         if ScheduleRun.objects.filter(pk=run.pk, outcome=Outcome.BUFFERED).exists() and not active_job(task.name):
             job = _enqueue(task, run.due_at, as_read)
-            ScheduleRun.objects.filter(pk=run.pk).update(outcome=Outcome.ENQUEUED, job=job)
+            done = {"outcome": Outcome.ENQUEUED, "reason": WAITED, "job": job, "created_at": Now()}
+            ScheduleRun.objects.filter(pk=run.pk).update(**done)
             log.info("schedule %s: job %s for %s, which waited", task.name, job, run.due_at.isoformat())
 
 

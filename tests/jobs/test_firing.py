@@ -157,6 +157,9 @@ class TestBuffer:
         beat.look()
         assert runs() == ["enqueued", "enqueued", "skipped"]
         assert Job.objects.get(id=job_of(1)).created_by == "beat"
+        assert reasons()[1] == "it waited for the end of an earlier job"
+        enqueued, skipped = ScheduleRun.objects.order_by("due_at")[1:]
+        assert scheduling.state("note").last_run == enqueued.created_at > skipped.created_at
         assert Job.objects.count() == PeriodicTask.objects.get().total_run_count == 2
 
     def test_also_when_it_is_cancelled(self, beat: Scheduler) -> None:
