@@ -2,7 +2,7 @@
 
 Every web process gives the same answer, so one of them is enough to ask. Counters come from roll-ups and nothing else:
 these never shrink, whatever is pruned or retried, and grow once a minute. Gauges are of this moment. An answer is kept
-for CACHE_SECONDS. Who may ask is decided here too.
+for CACHE_SECONDS. Who may ask is decided here too: with METRICS_TOKEN whoever sends it, without it this machine.
 """
 
 import hmac
@@ -35,6 +35,7 @@ from jobs.models import ErrorRollup, Leader, Period, Rollup, Worker
 CACHE_SECONDS: Final = 5
 _STEP: Final = 4  # of our bounds, a bucket of Prometheus's: 1 ms, 2 ms, 4 ms … to 70 minutes
 _BUCKETS: Final = range(0, 23 * _STEP, _STEP)
+_ASK_FOR_TOKEN: Final = {"WWW-Authenticate": "Bearer"}
 Sums = dict[str, tuple[list[int], int]]  # histogram and sum of ms, by label
 
 
@@ -171,16 +172,20 @@ def _text(_tick: int) -> bytes:
 @require_safe
 def view(request: HttpRequest) -> HttpResponse:
     """The metrics, in Prometheus's text format."""
-    if not _may_ask(request):
+    if settings.METRICS_TOKEN and not _has_token(request):
+        return HttpResponse("The bearer token is wrong or missing.\n", "text/plain", 401, headers=_ASK_FOR_TOKEN)
+    if not settings.METRICS_TOKEN and not _is_here(request):
         return HttpResponseForbidden("Set METRICS_TOKEN and send it as a bearer token.\n", content_type="text/plain")
     return HttpResponse(_text(int(time.monotonic() / CACHE_SECONDS)), content_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
-def _may_ask(request: HttpRequest) -> bool:
-    """With METRICS_TOKEN whoever has it; without, this machine, unless it asks for somebody else as a proxy does."""
-    if settings.METRICS_TOKEN:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), settings.METRICS_TOKEN.encode())
+def _has_token(request: HttpRequest) -> bool:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and hmac.compare_digest(token.encode(), settings.METRICS_TOKEN.encode())
+
+
+def _is_here(request: HttpRequest) -> bool:
+    """Whether this machine asks, and not for somebody else as a proxy does."""
     proxied = any(name in request.headers for name in ("Forwarded", "X-Forwarded-For", "X-Real-Ip"))
     address = request.META.get("REMOTE_ADDR", "")
     return not proxied and bool(address) and ip_address(address).is_loopback

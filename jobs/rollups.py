@@ -121,7 +121,7 @@ WHERE excluded.count > jobs_errorrollup.count
 # From the oldest job on, where nothing was ever rolled up.
 _BEGIN = """
 INSERT INTO jobs_rolledup (id, until) SELECT 1, date_trunc('minute', greatest(now() - %(most)s, least(now(),
-    (SELECT created_at FROM jobs_job ORDER BY id LIMIT 1))), 'UTC')
+    (SELECT min(created_at) FROM jobs_job))), 'UTC')
 ON CONFLICT DO NOTHING
 """
 _LOCK = """
