@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
 
-from jobs import lifecycle, rollups
+from jobs import lifecycle, rollups, statistics
 from jobs.histograms import histogram
 from jobs.lifecycle import Verb
 from jobs.models import ErrorGroup, ErrorRollup, Job, Period, RolledUp, Rollup, Status
@@ -273,6 +274,29 @@ def test_two_leaders_at_once_count_once() -> None:
     assert counted["count__sum"] == Job.objects.filter(finished_at__lt=minute()).count()
     roll_up_errors()
     assert ErrorGroup.objects.get().count == Job.objects.count()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_minute_is_never_seen_twice_while_it_is_rolled_up() -> None:
+    begin = minute(4)
+    for ago in range(4):
+        for _ in range(5):
+            job_at(minute(ago) + SECOND)
+    rolled_up(begin)
+    seen = set()
+
+    def look() -> None:
+        done = False
+        while not done:
+            done = RolledUp.objects.get().until >= begin + timedelta(minutes=4)
+            seen.add(statistics.summary("15m").completed)
+
+    def derive() -> None:
+        while roll_up(timedelta(minutes=1)):
+            time.sleep(0.05)
+
+    at_once(look, derive)
+    assert seen == {20}
 
 
 @pytest.mark.django_db

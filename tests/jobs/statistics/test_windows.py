@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from jobs.models import Period
 from jobs.rollups import floor
 from jobs.statistics.windows import RANGES, Stretch, kept, stretches, window
-from tests.jobs.history import minute, rolled_up
-from tests.jobs.rows import now
+from tests.jobs.history import minute
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
 MINUTES = st.integers(0, 60 * 24 * 40).map(lambda minutes: NOON + timedelta(minutes=minutes))
@@ -86,11 +85,11 @@ def test_a_range_has_one_point_at_least() -> None:
 
 @pytest.mark.django_db
 def test_jobs_are_read_from_where_roll_ups_end_and_no_further_back_than_five_minutes() -> None:
-    assert window("1h").live == floor(now(), 60) - timedelta(minutes=5)
-    rolled_up(minute(1))
-    assert window("1h").live == minute(1)
-    rolled_up(minute(600))
-    assert floor(window("1h").live, 60) >= minute(5)
+    seen = window("1h")
+    assert seen.live(minute(1)) == minute(1)
+    assert seen.live(minute(600)) == seen.live(None) == minute(5)
+    seen = window(timedelta(minutes=2))
+    assert seen.live(None) == seen.begin
 
 
 def test_a_range_that_there_is_not_is_a_key_error() -> None:
