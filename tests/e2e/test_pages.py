@@ -62,14 +62,15 @@ def site(db: None, tmp_path: Path) -> Iterator[servers.Server]:
     fill.fill(JOBS)
     rule = AlertRule.objects.create(name="Backlog of board games", kind="backlog", queue="bgg", threshold=10)
     Alert.objects.create(rule=rule, subject="bgg", message="Queue bgg: 18 jobs wait, more than 10", value=18)
-    nightly, _ = CrontabSchedule.objects.get_or_create(minute="0", hour="2", timezone="Europe/London")
+    nightly = CrontabSchedule.objects.create(minute="7", hour="2", timezone="Europe/London")
     PeriodicTask.objects.create(name="Nightly sync", task="noop", crontab=nightly)
     User.objects.create_superuser("operator", password="let me in")
     site = servers.site(tmp_path / "site.log", free_port(), free_port()).wait_until_up()
     yield site
     site.remove()
-    leftovers = (User, Alert, AlertRule, ErrorGroup, ErrorRollup, LogLine, RolledUp, Rollup, ScheduleRun)
-    for model in (*leftovers, PeriodicTask, CrontabSchedule):
+    rule.delete()
+    nightly.delete()  # with its schedule
+    for model in (ErrorGroup, ErrorRollup, LogLine, RolledUp, Rollup, ScheduleRun, User):
         model.objects.all().delete()
 
 
