@@ -41,7 +41,7 @@ from tornado.web import HTTPError
 
 from jobs.celery import revoker
 from jobs.models import Event, Job, Status, Worker
-from jobs.views import may_watch
+from jobs.roles import may_watch
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """What log lines carry beside their message: the request, and in a worker the job, whose code writes them.
 
-`settings.LOGGING` merges it into every line of whatever logger. Each thread, and each child of a prefork worker, has its
-own. While a job's body runs, its secrets are taken out of lines.
+`settings.LOGGING` merges it into every line of whatever logger. Each thread, and each child of a prefork worker, has
+its own. While a job's body runs, its secrets are taken out of lines.
 """
 
 import re

@@ -73,6 +73,7 @@ def test_a_schedule_is_made_and_fires(site: str, page: Page) -> None:
     expect(due_times).to_contain_text("It has not been due yet.")
     expect(due_times.get_by_role("row").nth(1)).to_contain_text("completed", timeout=PATIENCE)
     run = ScheduleRun.objects.filter(schedule="smoke-signal").earliest("due_at")
+    assert run.job is not None
     job = Job.objects.get(id=run.job)
     assert (job.schedule, run.outcome, run.due_at.second) == ("smoke-signal", "enqueued", 0)
     assert (job.payload["message"], job.status, job.created_by) == ("from the hill", Status.COMPLETED, "beat")
