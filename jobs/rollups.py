@@ -9,6 +9,7 @@ Each period has rows by type and queue, by type, by queue, and of all: what is l
 """
 
 import json
+import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, product
@@ -27,6 +28,8 @@ LATE: Final = timedelta(minutes=2)  # how much later than it says a row may be c
 CHUNK: Final = timedelta(minutes=15)  # derived in one transaction at most
 LIVE: Final = timedelta(minutes=5)  # read from jobs at most, where roll-ups are behind
 KEPT: Final = {Period.MINUTE: timedelta(hours=48), Period.HOUR: timedelta(days=35), Period.DAY: timedelta(days=730)}
+BUSY: Final = 10_000  # jobs; to read more than these for each look would take too long
+KEEP: Final = 5.0  # seconds
 
 
 class Tallied(NamedTuple):
@@ -42,6 +45,8 @@ class Tallied(NamedTuple):
     waits: list[int]
     runs: list[int]
 
+
+_kept: tuple[datetime | None, float, list[Tallied]] = (None, 0.0, [])  # since when, until when it is good, and it
 
 # By type and queue. Date_part counts in UTC, whatever the session's time zone.
 _TALLIED = """
@@ -159,9 +164,15 @@ def prune() -> None:
 
 
 def tallied_live(since: datetime) -> list[Tallied]:
-    """What `roll_up` will derive of the minutes from `since` on."""
+    """What `roll_up` will derive of the minutes from `since` on. Of more than BUSY jobs up to KEEP seconds old."""
+    global _kept
+    if since == _kept[0] and time.monotonic() < _kept[1]:
+        return _kept[2]
     rows = fetch(_TALLY, {"since": since, "until": since + timedelta(days=1)})
-    return _summed(map(Tallied._make, rows), Period.MINUTE)
+    tallied = _summed(map(Tallied._make, rows), Period.MINUTE)
+    if sum(row.number for row in tallied if not row.type and not row.queue) > BUSY:
+        _kept = since, time.monotonic() + KEEP, tallied
+    return tallied
 
 
 def derive_sums(since: datetime, until: datetime) -> None:

@@ -309,3 +309,20 @@ def test_jobs_are_counted_as_workers_end_them() -> None:
     assert counts == {"enqueued": 3, "completed": 1, "failed": 1}
     roll_up_errors()
     assert ErrorGroup.objects.get().count == 2
+
+
+@pytest.mark.django_db
+def test_many_jobs_of_the_last_minutes_are_not_read_for_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends() -> int:
+        return sum(row.number for row in rollups.tallied_live(minute()) if row.type == row.queue == "")
+
+    monkeypatch.setattr(rollups, "_kept", (None, 0.0, []))
+    job_at(minute())
+    assert ends() == 1
+    monkeypatch.setattr(rollups, "BUSY", 1)
+    job_at(minute())
+    assert ends() == 2
+    job_at(minute())
+    assert ends() == 2
+    monkeypatch.setattr(rollups, "_kept", (minute(), 0.0, []))  # some seconds later
+    assert ends() == 3
