@@ -11,6 +11,7 @@ from jobs import search
 from jobs.lifecycle import Error, Verb
 from jobs.models import Failure, Job, Status
 from jobs.search import InvalidQuery, find, find_and_count, jobs_matching, pages, quoted, understand
+from tests.jobs import jobtypes as jobtypes  # registers the job types
 from tests.jobs.rows import ended, enqueued, job_in, now, started
 
 pytestmark = pytest.mark.django_db
@@ -199,6 +200,13 @@ def test_a_quoted_value_is_read_as_it_was(value: str) -> None:
     wanted = enqueued(tags=[value]).id
     enqueued()
     assert matching(f"tag:{quoted(value)}") == {wanted}
+
+
+@pytest.mark.parametrize("path", ["cardNumber", "card_number", "card.number"])
+def test_secrets_are_not_looked_for(path: str) -> None:
+    with pytest.raises(InvalidQuery, match="this one is a secret"):
+        jobs_matching(f"payload.{path}:4242")
+    assert matching("payload.card.holder:Ann payload.stageName:x") == set()
 
 
 # --- pages -----------------------------------------------------------------------------------------------------
