@@ -17,6 +17,11 @@ from tests.integration.workers import Start, Worker, wait_for_status
 
 pytestmark = pytest.mark.browser
 
+IS_DRAWN = """canvas => {
+    const blank = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
+    return canvas.toDataURL() !== blank.toDataURL();
+}"""
+
 
 @pytest.fixture
 def site(start: Start, tmp_path: Path) -> Iterator[servers.Server]:
@@ -102,10 +107,38 @@ def test_a_queue_is_paused_and_resumed(site: servers.Server, worker: Worker, pag
     assert list(kinds) == [("paused", "operator", "upgrade"), ("resumed", "operator", "")]
 
 
+def test_a_refresh_leaves_what_is_unfolded_focused_and_drawn(
+    site: servers.Server, worker: Worker, gate: Path, page: Page
+) -> None:
+    whisper.enqueue({"secretWord": "sesame", "until": str(gate)})
+    with Watch(page):
+        page.goto(f"{site.url}/jobs/workers")
+        log_in(page)
+        page.get_by_text("1 job", exact=True).click()
+        queue = page.get_by_role("link", name="bgg")
+        queue.focus()
+        whisper.enqueue({"secretWord": "sesame", "until": str(gate)})
+        page.get_by_text("2 jobs", exact=True).wait_for()
+        expect(page.get_by_role("link", name="whisper")).to_have_count(2)  # it is still unfolded
+        expect(queue).to_be_focused()
+
+        page.goto(f"{site.url}/?range=15m")
+        live(page)
+        charts = page.get_by_role("img", name=re.compile("^Chart: "))
+        expect(charts).to_have_count(4)
+        for turn in range(2):
+            assert all(chart.evaluate(IS_DRAWN) for chart in charts.all()), turn
+            with page.expect_response(lambda answer: answer.request.headers.get("hx-target") == "history"):
+                page.evaluate("htmx.ajax('GET', location.href, {target: '#history', swap: 'outerHTML'})")
+            expect(charts).to_have_count(4)
+        gate.touch()
+
+
 def test_by_keyboard(site: servers.Server, page: Page) -> None:
     with Watch(page):
         page.goto(f"{site.url}/")
         log_in(page)
+        live(page)
         page.keyboard.press("Tab")
         expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
         page.keyboard.press("/")
