@@ -313,6 +313,11 @@ LOGGING = {
     },
 }
 
+# --- Traces and errors for others to keep: the extras `otel` and `sentry`, see jobs.observing -------------
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT")
+SENTRY_DSN = env.text("SENTRY_DSN")
+SENTRY_ENVIRONMENT = env.text("SENTRY_ENVIRONMENT", "production")
+
 # --- Flower: see config/flowerconfig.py -------------------------------------------------------------
 SITE_PORT = env.whole("PORT", 8000, least=1, most=65535)  # where the site is when no proxy is in front of both
 FLOWER_ADDRESS = env.text("FLOWER_ADDRESS", "127.0.0.1")  # its /metrics and /healthcheck answer anybody who reaches it

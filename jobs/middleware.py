@@ -12,7 +12,7 @@ from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from jobs import logs
+from jobs import logs, observing
 
 log = logging.getLogger("jobs.web")
 
@@ -28,7 +28,7 @@ class RequestId:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = logs.sane(request.headers.get("X-Request-ID", "")) or logs.new_request_id()
         started = time.monotonic()
-        with logs.of_request(request_id):
+        with logs.of_request(request_id), observing.of_request(request, request_id):
             response = self.get_response(request)
             response["X-Request-ID"] = request_id
             _tell(request, response, time.monotonic() - started)
