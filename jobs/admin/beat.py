@@ -20,6 +20,7 @@ from django_celery_beat.models import (
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from jobs import schedules, scheduling
+from jobs.admin.audit import Audited
 from jobs.admin.base import ModelAdmin, TabularInline, action, actor, display
 from jobs.errors import InvalidOption, InvalidPayload, JobError, UnknownProcessor, UnknownQueue
 from jobs.models import ScheduleOptions
@@ -243,20 +244,20 @@ class UsedBy(beat.PeriodicTaskInline, TabularInline):
 
 
 @admin.register(CrontabSchedule)
-class CrontabAdmin(beat.CrontabScheduleAdmin, ModelAdmin):
+class CrontabAdmin(beat.CrontabScheduleAdmin, Audited):
     inlines = (UsedBy,)
 
 
 @admin.register(IntervalSchedule)
-class IntervalAdmin(beat.IntervalScheduleAdmin, ModelAdmin):
+class IntervalAdmin(beat.IntervalScheduleAdmin, Audited):
     inlines = (UsedBy,)
 
 
 @admin.register(ClockedSchedule)
-class ClockedAdmin(beat.ClockedScheduleAdmin, ModelAdmin):
+class ClockedAdmin(beat.ClockedScheduleAdmin, Audited):
     inlines = (UsedBy,)
 
 
 @admin.register(SolarSchedule)
-class SolarAdmin(beat.SolarScheduleAdmin, ModelAdmin):
+class SolarAdmin(beat.SolarScheduleAdmin, Audited):
     inlines = (UsedBy,)
