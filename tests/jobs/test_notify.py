@@ -31,3 +31,9 @@ def test_webhooks_that_refuse_or_are_gone_say_so(httpserver: HTTPServer) -> None
         send(httpserver.url_for("/broken"), "Too many", "Look at it.")
     with pytest.raises(NotDelivered, match="ConnectError"):
         send("http://127.0.0.1:9/", "Too many", "Look at it.")
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "https://shop..example/", f"https://{'a' * 64}.example/"])
+def test_an_address_that_is_none_says_so_too(address: str) -> None:
+    with pytest.raises(NotDelivered):
+        send(address, "Too many", "Look at it.")
