@@ -15,7 +15,7 @@ from django_celery_beat.models import PeriodicTask
 
 from jobs import scheduling
 from jobs.dashboard.access import actor, show, staff_only
-from jobs.errors import InvalidSchedule, UnknownSchedule
+from jobs.errors import InvalidPayload, InvalidSchedule, UnknownSchedule
 from jobs.forms import PayloadForm
 from jobs.models import Priority
 from jobs.processor import processors
@@ -180,7 +180,7 @@ def _stored(state: ScheduleState) -> dict[str, Any]:
     """The payload with its secrets; empty if there is no reading it."""
     try:
         return payload_of(PeriodicTask.objects.get(name=state.name))
-    except (ValueError, TypeError, PeriodicTask.DoesNotExist):
+    except (InvalidPayload, PeriodicTask.DoesNotExist):
         return {}
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, cast
 
 from django_celery_beat.models import PeriodicTask
 
@@ -109,17 +109,26 @@ class _Checks:
         if processor is None:
             self.wrong(["type"], f"unknown job type {name!r}")
             return
-        payload = self.given["payload"] if "payload" in self.given else payload_of(self.task)
-        if processor.name == self.task.task:
-            payload = with_secrets(payload, shown_payload(self.task), payload_of(self.task))
         try:
+            payload = self.payload(processor.name == self.task.task)
             processor.encode_row_payload(payload)
         except InvalidPayload as error:
-            for each in error.errors:
+            for each in error.errors or [{"loc": [], "msg": str(error)}]:
                 self.wrong(["payload", *each["loc"]], str(each["msg"]))  # type: ignore[misc]
             return
         args, kwargs = processor.arguments(payload)
         self.columns |= {"task": processor.name, "args": json.dumps(args), "kwargs": json.dumps(dict(kwargs))}
+
+    def payload(self, same_type: bool) -> Mapping[str, Any]:
+        """The given one, or the one before; InvalidPayload where that one is needed and cannot be read."""
+        try:
+            old = payload_of(self.task)
+        except InvalidPayload:
+            if "payload" not in self.given:
+                raise
+            return cast("Mapping[str, Any]", self.given["payload"])
+        new: Mapping[str, Any] = self.given.get("payload", old)
+        return cast("Mapping[str, Any]", with_secrets(new, shown_payload(self.task), old)) if same_type else new
 
     def policies(self) -> None:
         if "priority" in self.given:

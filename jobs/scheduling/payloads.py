@@ -7,17 +7,22 @@ from typing import Any
 from django_celery_beat.models import PeriodicTask
 
 from jobs.calling import get_processor
-from jobs.errors import UnknownProcessor
+from jobs.errors import InvalidPayload, UnknownProcessor
 from jobs.payload import REDACTED
 
 
 def payload_of(task: PeriodicTask) -> dict[str, Any]:
-    """In the shape a job's row has. ValueError if the schedule's row has no JSON."""
-    args, kwargs = json.loads(task.args or "[]"), json.loads(task.kwargs or "{}")
+    """In the shape a job's row has. InvalidPayload if there is no JSON, or no object, in the schedule's row."""
+    try:
+        args, kwargs = json.loads(task.args or "[]"), json.loads(task.kwargs or "{}")
+    except ValueError as error:
+        raise InvalidPayload(f"the schedule's payload is not JSON: {error}") from None
+    if not (isinstance(args, list) and isinstance(kwargs, dict)):
+        raise InvalidPayload("the schedule's payload is not a JSON object")
     with suppress(UnknownProcessor):
         if get_processor(task.task).payload_model is None and (args or kwargs):
             return {"args": args, "kwargs": kwargs}
-    return dict(kwargs)
+    return kwargs
 
 
 def shown_payload(task: PeriodicTask) -> dict[str, Any]:
@@ -27,7 +32,7 @@ def shown_payload(task: PeriodicTask) -> dict[str, Any]:
         return dict(get_processor(task.task).redact(payload))
     except UnknownProcessor:
         return dict.fromkeys(payload, REDACTED)
-    except (ValueError, TypeError):
+    except InvalidPayload:
         return {}
 
 

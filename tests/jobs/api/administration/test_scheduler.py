@@ -80,6 +80,21 @@ def test_one_whose_job_cannot_be_enqueued_says_why(api: Api, nightly: dict[str, 
     assert body["detail"].startswith("The schedule's job cannot be enqueued: greet_guest: guestName: Field required")
 
 
+@pytest.mark.parametrize("written", ["{", "[1]", "null"])
+def test_one_whose_payload_cannot_be_read_says_so_and_is_mended(
+    api: Api, nightly: dict[str, Any], written: str
+) -> None:
+    PeriodicTask.objects.update(kwargs=written)
+    path = f"{SCHEDULER}/nightly greeting"
+    assert api.get(path)[1]["payload"] == {}
+    status, body = api.post(f"{path}/run")
+    assert (status, Job.objects.count()) == (409, 1)
+    assert "the schedule's payload is not" in body["detail"]
+    status, body = api.patch(path, {"type": "greet_guest"})
+    assert (status, body["errors"][0]["loc"]) == (422, ["body", "payload"])
+    assert api.patch(path, {"payload": {"guestName": "Ada"}})[1]["payload"] == {"guestName": "Ada"}
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [
