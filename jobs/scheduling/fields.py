@@ -7,17 +7,19 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from typing import Any, cast
+from typing import Any
 
 from django_celery_beat.models import PeriodicTask
+from pydantic import BaseModel
 
 from jobs import duetimes, options
 from jobs.calling import processors
 from jobs.encoding import storable
 from jobs.errors import InvalidPayload, InvalidSchedule
+from jobs.payload import uncovered
 from jobs.schedules import MissedRuns, Overlap, check_choice, check_cron, crontab_row
 from jobs.scheduling.crons import cron_of
-from jobs.scheduling.payloads import payload_of, shown_payload, with_secrets
+from jobs.scheduling.payloads import known_payload, payload_of
 
 LONGEST_NAME = 200
 LONGEST_DESCRIPTION = 10_000
@@ -110,7 +112,7 @@ class _Checks:
             self.wrong(["type"], f"unknown job type {name!r}")
             return
         try:
-            payload = self.payload(processor.name == self.task.task)
+            payload = self.payload(processor.payload_model if processor.name == self.task.task else None)
             processor.encode_row_payload(payload)
         except InvalidPayload as error:
             for each in error.errors or [{"loc": [], "msg": str(error)}]:
@@ -119,16 +121,14 @@ class _Checks:
         args, kwargs = processor.arguments(payload)
         self.columns |= {"task": processor.name, "args": json.dumps(args), "kwargs": json.dumps(dict(kwargs))}
 
-    def payload(self, same_type: bool) -> Mapping[str, Any]:
-        """The given one, or the one before; InvalidPayload where that one is needed and cannot be read."""
-        try:
-            old = payload_of(self.task)
-        except InvalidPayload:
-            if "payload" not in self.given:
-                raise
-            return cast("Mapping[str, Any]", self.given["payload"])
-        new: Mapping[str, Any] = self.given.get("payload", old)
-        return cast("Mapping[str, Any]", with_secrets(new, shown_payload(self.task), old)) if same_type else new
+    def payload(self, model: type[BaseModel] | None) -> Any:
+        """The given one with the secrets of the one before, if both have this model; the one before if none is given.
+
+        InvalidPayload where that is needed and cannot be read.
+        """
+        if "payload" not in self.given:
+            return payload_of(self.task)
+        return uncovered(model, self.given["payload"], known_payload(self.task))
 
     def policies(self) -> None:
         if "priority" in self.given:

@@ -1,4 +1,4 @@
-"""A schedule's payload: as its job's row would have it, as it may be shown, and with its secrets kept at a change."""
+"""A schedule's payload: as its job's row would have it, and as it may be shown."""
 
 import json
 from contextlib import suppress
@@ -25,26 +25,18 @@ def payload_of(task: PeriodicTask) -> dict[str, Any]:
     return kwargs
 
 
-def shown_payload(task: PeriodicTask) -> dict[str, Any]:
-    """Without secret values; without any where the code that knows which is gone; empty if it cannot be read."""
+def known_payload(task: PeriodicTask) -> dict[str, Any]:
+    """The same; empty if it cannot be read."""
     try:
-        payload = payload_of(task)
-        return dict(get_processor(task.task).redact(payload))
-    except UnknownProcessor:
-        return dict.fromkeys(payload, REDACTED)
+        return payload_of(task)
     except InvalidPayload:
         return {}
 
 
-def with_secrets(new: Any, shown: Any, old: Any) -> Any:
-    """`new` with the values of `old` wherever it is what was shown of them."""
-    if new == shown:
-        return old
-    if isinstance(new, dict) and isinstance(shown, dict) and isinstance(old, dict):
-        return {
-            key: with_secrets(value, shown.get(key), old[key]) if key in old else value for key, value in new.items()
-        }
-    if isinstance(new, list) and isinstance(shown, list) and isinstance(old, list):
-        known = list(zip(shown, old, strict=True))
-        return [with_secrets(value, *known[i]) if i < len(known) else value for i, value in enumerate(new)]
-    return new
+def shown_payload(task: PeriodicTask) -> dict[str, Any]:
+    """Without secret values; without any where the code that knows which is gone; empty if it cannot be read."""
+    payload = known_payload(task)
+    try:
+        return dict(get_processor(task.task).redact(payload))
+    except UnknownProcessor:
+        return dict.fromkeys(payload, REDACTED)
