@@ -8,6 +8,7 @@ from django_celery_beat.models import PeriodicTask
 
 from jobs.models import Event, Job
 from tests.jobs.api.conftest import Api
+from tests.jobs.test_permissions import visitor, with_permissions
 
 SCHEDULER = "/api/admin/jobs/scheduler"
 NIGHTLY = {
@@ -140,3 +141,13 @@ def test_a_cron_is_told_in_words(api: Api) -> None:
     status, body = api.post(f"{SCHEDULER}/validate", {"cron": "61 * * * *"})
     assert (status, body["valid"], body["nextRuns"]) == (200, False, [])
     assert body["error"]
+
+
+def test_a_first_job_is_for_those_who_may_enqueue(db: None) -> None:
+    schedules_only = visitor(with_permissions("django_celery_beat.add_periodictask"))
+    both = visitor(with_permissions("django_celery_beat.add_periodictask", "jobs.add_job"))
+    assert schedules_only.post(SCHEDULER, NIGHTLY, content_type="application/json").status_code == 403
+    assert not PeriodicTask.objects.exists()
+    without = {**NIGHTLY, "name": "another", "runOnInit": False}
+    assert schedules_only.post(SCHEDULER, without, content_type="application/json").status_code == 201
+    assert both.post(SCHEDULER, NIGHTLY, content_type="application/json").status_code == 201
