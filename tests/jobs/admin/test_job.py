@@ -10,9 +10,11 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from jobs import lifecycle, metrics
+from jobs.admin.job import DELETED_AT_ONCE
 from jobs.models import BatchItem, Chord, Event, Failure, Job
 from jobs.processor import Enqueued, enqueue
 from jobs.testing import perform
+from tests.jobs.admin.conftest import told
 
 LIST = "/admin/jobs/job/"
 VIEW, DELETE = "jobs.view_job", "jobs.delete_job"
@@ -201,3 +203,14 @@ def test_a_member_of_an_unfinished_chord_is_not_deleted(operator: Client) -> Non
     Chord.objects.all().delete()
     delete(operator, job)
     assert not Job.objects.exists()
+
+
+def test_so_many_are_deleted_at_once_as_the_form_can_name(operator: Client) -> None:
+    ids = [greet().id for _ in range(DELETED_AT_ONCE + 1)]
+    lifecycle.cancel(ids, actor="ada")
+    everything = {"action": "delete_selected", "select_across": "1", "_selected_action": ids[:1]}
+    confirm = operator.post(LIST, everything)
+    assert told(confirm)[0].startswith("These are the first 500.")
+    named = [job.pk for job in confirm.context["queryset"]]
+    operator.post(LIST, {"action": "delete_selected", "_selected_action": named, "post": "yes"})
+    assert Job.objects.count() == 1
