@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "ninja",
     "jobs",
     "processors.bgg",
+    "processors.crm",
 ]
 
 MIDDLEWARE = [
@@ -154,6 +155,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 JOBS_QUEUES: dict[str, dict[str, Any]] = {
     "default": {"worker": "io", "intake": True},
     "bgg": {"worker": "io", "max_running": 3, "intake": True},
+    "crm": {"worker": "io", "intake": True},
+    "reports": {"worker": "cpu", "intake": True},
     "cpu": {"worker": "cpu"},
 }
 JOBS_WORKERS: dict[str, dict[str, Any]] = {
