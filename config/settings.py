@@ -335,3 +335,8 @@ SITE_URL = env.url("SITE_URL", "", ("https", "http")) if env.text("SITE_URL") el
 BGG_URL = env.url("BGG_URL", "https://boardgamegeek.com/xmlapi2/", ("https", "http"))
 BGG_TOKEN = env.text("BGG_TOKEN")
 UPSTREAM_CONTACT = env.text("UPSTREAM_CONTACT")  # an address or page for whoever runs an upstream
+
+# --- The service CRM -------------------------------------------------------------------------------
+CRM_SIGNATURE = env.text("CRM_SIGNATURE").replace("\\n", "\n")  # under each mail to a customer
+CRM_TIME_ZONE = env.zone("CRM_TIME_ZONE", "UTC")  # in which customers are told times
+CRM_WEBHOOKS = env.urls("CRM_WEBHOOKS", ("https", "http"))  # whoever has such an address may write: a secret

@@ -20,7 +20,7 @@ class Invoice(models.Model):
         VOID = "void"
 
     id = models.CharField(primary_key=True, max_length=KEY_LENGTH, default=new_key)
-    customer = models.ForeignKey(Customer, models.PROTECT, related_name="crm_invoices")
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="invoices")
     number = models.CharField(max_length=50, unique=True)
     amount = models.PositiveBigIntegerField(help_text="In minor units, such as cents.")
     currency = models.CharField(max_length=3, default="usd", help_text="Three letters, small.")
@@ -59,7 +59,7 @@ class Payment(models.Model):
 
     LIVE: ClassVar = (Status.STARTED, Status.PROCESSING, Status.REQUIRES_ACTION, Status.SUCCEEDED)
 
-    invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="crm_payments")
+    invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="payments")
     provider = models.CharField(max_length=20, default="stripe")
     key = models.CharField(max_length=255, unique=True)  # the idempotency key that the provider is given
     provider_id = models.CharField(max_length=255, null=True, blank=True, unique=True)  # Stripe's PaymentIntent

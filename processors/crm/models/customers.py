@@ -56,7 +56,7 @@ class Customer(models.Model):
 class CustomerChange(models.Model):
     """What synchronisation changed of a customer."""
 
-    customer = models.ForeignKey(Customer, models.CASCADE, related_name="crm_changes")
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="changes")
     job = models.UUIDField()
     before = models.JSONField()  # the fields that changed; empty: the customer is new
     after = models.JSONField()

@@ -67,7 +67,7 @@ class ReportFile(models.Model):
         XLSX = "xlsx", "XLSX"
         PDF = "pdf", "PDF"
 
-    report = models.ForeignKey(Report, models.CASCADE, related_name="crm_files")
+    report = models.ForeignKey(Report, models.CASCADE, related_name="files")
     format = models.CharField(max_length=10, choices=Format.choices)
     file = models.FileField(upload_to="crm/reports/", max_length=255)
     size = models.PositiveBigIntegerField(help_text="Bytes.")

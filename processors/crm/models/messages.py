@@ -18,7 +18,6 @@ class SentMail(models.Model):
         PROMOTION = "promotion"
         REVIEW_REQUEST = "review-request"
         REMINDER = "reminder"
-        NOTIFICATION = "notification"
 
     class Status(models.TextChoices):
         SENDING = "sending"  # written before the server is asked; who finds it so later cannot know
@@ -29,9 +28,9 @@ class SentMail(models.Model):
 
     key = models.CharField(max_length=255, unique=True)
     kind = models.CharField(max_length=20, choices=Kind.choices)
-    customer = models.ForeignKey(Customer, models.SET_NULL, null=True, blank=True, related_name="crm_mails")
-    promotion = models.ForeignKey(Promotion, models.SET_NULL, null=True, blank=True, related_name="crm_mails")
-    visit = models.ForeignKey(Visit, models.SET_NULL, null=True, blank=True, related_name="crm_mails")
+    customer = models.ForeignKey(Customer, models.SET_NULL, null=True, blank=True, related_name="mails")
+    promotion = models.ForeignKey(Promotion, models.SET_NULL, null=True, blank=True, related_name="mails")
+    visit = models.ForeignKey(Visit, models.SET_NULL, null=True, blank=True, related_name="mails")
     address = models.CharField(max_length=320)
     subject = models.TextField(blank=True, default="")
     message_id = models.CharField(max_length=255)  # made from the key: a second copy can be told

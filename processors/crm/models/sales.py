@@ -44,7 +44,7 @@ class Opportunity(models.Model):
     OPEN: ClassVar = (Status.NEW, Status.QUALIFIED, Status.PROPOSAL)  # those that wait for an offer
 
     id = models.CharField(primary_key=True, max_length=KEY_LENGTH, default=new_key)
-    customer = models.ForeignKey(Customer, models.CASCADE, related_name="crm_opportunities")
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="opportunities")
     title = models.CharField(max_length=200)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.NEW)
     estimated_value = models.DecimalField(max_digits=12, decimal_places=2, default=0)
@@ -82,7 +82,7 @@ class Visit(models.Model):
         CANCELLED = "cancelled"
 
     id = models.CharField(primary_key=True, max_length=KEY_LENGTH, default=new_key)
-    customer = models.ForeignKey(Customer, models.CASCADE, related_name="crm_visits")
+    customer = models.ForeignKey(Customer, models.CASCADE, related_name="visits")
     service = models.CharField(max_length=200)
     address = models.TextField(blank=True, default="")
     starts_at = models.DateTimeField()
@@ -100,7 +100,7 @@ class Visit(models.Model):
 class Review(models.Model):
     """What a customer says of a visit."""
 
-    visit = models.OneToOneField(Visit, models.CASCADE, related_name="crm_review")
+    visit = models.OneToOneField(Visit, models.CASCADE, related_name="review")
     rating = models.PositiveSmallIntegerField(validators=[MinValueValidator(1), MaxValueValidator(5)])
     text = models.TextField(blank=True, default="")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
