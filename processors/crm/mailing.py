@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -61,7 +61,8 @@ def deliver(letter: Letter, mailer: Mailer, job: JobContext) -> Delivery:
     )
     if (before := _claim(mail, marketing=letter.marketing)) is not None:
         return before
-    close_old_connections()  # many wait for the server at once, and few connections are there for all
+    if not connection.in_atomic_block:
+        close_old_connections()  # many wait for the server at once, and few connections are there for all
     try:
         return _ended(mail, Status.SENT, mailer.send(message))
     except Deferred as error:

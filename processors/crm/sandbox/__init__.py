@@ -1,0 +1,27 @@
+"""The services that the CRM talks to, simulated: a mail server over real SMTP, a Slack-compatible webhook, and Stripe.
+
+`application` is an ASGI callable, mounted under `/crm/` by `manage.py sandbox`; `start` opens the mail server's own
+port. Neither needs a database.
+"""
+
+import os
+
+from .service import application
+from .smtp import HOST, PostOffice, serve
+
+__all__ = ["application", "environment", "start"]
+
+
+def _smtp_port() -> int:
+    return int(os.environ.get("SANDBOX_SMTP_PORT") or 8025)
+
+
+def environment(url: str) -> dict[str, str]:
+    """The settings that send our clients here, when this is mounted at `url`."""
+    return {"EMAIL_URL": f"smtp://{HOST}:{_smtp_port()}", "CRM_WEBHOOKS": f"team={url}/webhook"}
+
+
+def start() -> PostOffice:
+    """Open the mail server's port, in a thread that ends with the process."""
+    serve(application.post_office, _smtp_port())
+    return application.post_office
