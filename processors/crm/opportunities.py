@@ -4,6 +4,7 @@ from collections.abc import Collection
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
+from django.db.models import QuerySet
 from django.db.models.functions import Coalesce, Now
 
 from jobs.processor import enqueue_many
@@ -22,21 +23,25 @@ def queue_offers(limit: int = MOST) -> dict[str, int]:
 
     One that has an active job gets no second one.
     """
-    waiting = (
-        Opportunity.objects.filter(status__in=Opportunity.OPEN)
-        .select_related("customer")
-        .only("due_at", "estimated_value", "customer__tier")
-        .order_by("-estimated_value", "id")[:limit]
-    )
     jobs = enqueue_many(
         (
             "process_opportunity_offer",
             {"opportunityId": opportunity.pk},
             {"priority": priority_of(opportunity), "unique_key": opportunity.pk, "tags": ["opportunities"]},
         )
-        for opportunity in waiting
+        for opportunity in waiting(limit)
     )
     return {"queued": sum(job.created for job in jobs)}
+
+
+def waiting(limit: int) -> QuerySet[Opportunity]:
+    """Those that wait for an offer, the most valuable first, with what is needed to tell how urgent they are."""
+    return (
+        Opportunity.objects.filter(status__in=Opportunity.OPEN)
+        .select_related("customer")
+        .only("due_at", "estimated_value", "customer__tier")
+        .order_by("-estimated_value", "id")[:limit]
+    )
 
 
 def priority_of(opportunity: Opportunity) -> int:
