@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from jobs.models import Job
 from processors.crm.models import Customer, Opportunity, Promotion, Visit
 
 
@@ -29,3 +30,8 @@ def visit(key: str = "visit-1", of: Customer | None = None, **fields: Any) -> Vi
     owner = of or Customer.objects.first() or customer()
     usual = {"service": "Carpet cleaning", "starts_at": timezone.now() + timedelta(days=1)}
     return Visit.objects.create(**{"id": key, "customer": owner} | usual | fields)
+
+
+def result_of(job: Job) -> dict[str, Any]:
+    assert isinstance(job.result, dict)
+    return job.result

@@ -14,7 +14,7 @@ from jobs.testing import perform
 from processors.crm import addresses
 from processors.crm.models import Review, SentMail, Suppression, Visit
 from tests.processors.crm.conftest import SandboxControl
-from tests.processors.crm.rows import customer, promotion, visit
+from tests.processors.crm.rows import customer, promotion, result_of, visit
 
 pytestmark = pytest.mark.django_db
 
@@ -39,7 +39,7 @@ def error(job: Job) -> str:
 class TestPromotion:
     def test_arrives_with_text_html_and_a_way_out(self, crm: SandboxControl, rows: None) -> None:
         job = run("send_promotion", PROMOTION)
-        assert (job.status, job.result) == ("completed", {"status": "sent", "detail": job.result["detail"]})
+        assert (job.status, job.result) == ("completed", {"status": "sent", "detail": result_of(job)["detail"]})
         mail = crm.mail()
         assert (mail["from"], mail["to"]) == ("mail@crm.example", ["customer-123@example.com"])
         headers = mail["headers"]
@@ -112,14 +112,14 @@ class TestVisits:
     def test_a_visit_that_moves_is_told_again(self, crm: SandboxControl) -> None:
         booked = visit()
         run("send_reminder", ABOUT_VISIT)
-        assert run("send_reminder", ABOUT_VISIT).result["status"] == "already"
+        assert result_of(run("send_reminder", ABOUT_VISIT))["status"] == "already"
         Visit.objects.update(starts_at=booked.starts_at + timedelta(days=1))
-        assert run("send_reminder", ABOUT_VISIT).result["status"] == "sent"
+        assert result_of(run("send_reminder", ABOUT_VISIT))["status"] == "sent"
 
     def test_who_wants_no_marketing_is_reminded_all_the_same(self, crm: SandboxControl) -> None:
         visit()
         addresses.suppress("customer-123@example.com", Suppression.Reason.UNSUBSCRIBED)
-        assert run("send_reminder", ABOUT_VISIT).result["status"] == "sent"
+        assert result_of(run("send_reminder", ABOUT_VISIT))["status"] == "sent"
 
     @pytest.mark.parametrize(
         "change",
@@ -128,12 +128,12 @@ class TestVisits:
     def test_nobody_is_reminded_of_what_is_off(self, crm: SandboxControl, change: Callable[[], None]) -> None:
         visit()
         change()
-        assert run("send_reminder", ABOUT_VISIT).result["status"] == "over"
+        assert result_of(run("send_reminder", ABOUT_VISIT))["status"] == "over"
 
     def test_a_review_is_asked_for_once(self, crm: SandboxControl) -> None:
         visit(status=Visit.Status.DONE, starts_at=timezone.now() - timedelta(days=1))
-        assert run("send_review_request", ABOUT_VISIT).result["status"] == "sent"
-        assert run("send_review_request", ABOUT_VISIT).result["status"] == "already"
+        assert result_of(run("send_review_request", ABOUT_VISIT))["status"] == "sent"
+        assert result_of(run("send_review_request", ABOUT_VISIT))["status"] == "already"
         mail = crm.mail()
         assert mail["headers"]["subject"] == "How was your Carpet cleaning?"
         assert "list-unsubscribe" in mail["headers"]
@@ -141,7 +141,7 @@ class TestVisits:
     def test_who_has_said_it_already_is_not_asked(self, crm: SandboxControl) -> None:
         done = visit(status=Visit.Status.DONE)
         Review.objects.create(visit=done, rating=5)
-        assert run("send_review_request", ABOUT_VISIT).result["status"] == "already"
+        assert result_of(run("send_review_request", ABOUT_VISIT))["status"] == "already"
 
     def test_a_review_needs_a_visit_that_was_done(self) -> None:
         visit()
@@ -184,7 +184,7 @@ class TestServer:
         assert (job.status, error(job), SentMail.objects.get().status) == ("scheduled", answer, "deferred")
         assert job.scheduled_at - timezone.now() > timedelta(minutes=4)
         crm.answer("customer-123@example.com", "")
-        assert perform(job).result["status"] == "sent"
+        assert result_of(perform(job))["status"] == "sent"
 
     def test_a_greylist_lets_the_second_try_in(self, crm: SandboxControl) -> None:
         customer(email="greylisted@example.com")
@@ -198,7 +198,7 @@ class TestServer:
         crm.fail(fault)
         job = run("send_promotion", PROMOTION)
         assert (job.status, SentMail.objects.get().status) == ("scheduled", "deferred")
-        assert perform(job).result["status"] == "sent"
+        assert result_of(perform(job))["status"] == "sent"
         assert crm.received()["total"] == 1
 
     def test_a_server_that_is_not_there(self, crm: SandboxControl, rows: None, settings: Settings) -> None:
@@ -262,7 +262,7 @@ class TestAddresses:
     def test_a_domain_beyond_ascii(self, crm: SandboxControl) -> None:
         customer(email="grace@bücher.example")
         promotion()
-        assert run("send_promotion", PROMOTION).result["status"] == "sent"
+        assert result_of(run("send_promotion", PROMOTION))["status"] == "sent"
         assert crm.mail()["to"] == ["grace@xn--bcher-kva.example"]
         assert addresses.normalised("Grace@BÜCHER.example") == "grace@xn--bcher-kva.example"
 
@@ -286,7 +286,7 @@ class TestAddresses:
     def test_a_name_adds_no_header_and_no_recipient(self, crm: SandboxControl, name: str) -> None:
         customer(name=name)
         promotion()
-        assert run("send_promotion", PROMOTION).result["status"] == "sent"
+        assert result_of(run("send_promotion", PROMOTION))["status"] == "sent"
         mail = crm.mail()
         assert mail["to"] == ["customer-123@example.com"]
         assert {"bcc", "x"}.isdisjoint(mail["headers"])

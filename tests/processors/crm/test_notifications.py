@@ -12,6 +12,7 @@ from jobs.testing import perform
 from processors.crm import addresses
 from processors.crm.models import Notification, Suppression
 from tests.processors.crm.conftest import SandboxControl
+from tests.processors.crm.rows import result_of
 
 pytestmark = pytest.mark.django_db
 
@@ -86,7 +87,7 @@ def test_a_mail_server_that_refuses(crm: SandboxControl, answer: str, status: st
 
 def test_an_address_without_a_mailbox_gets_nothing(crm: SandboxControl) -> None:
     addresses.suppress("ada@example.com", Suppression.Reason.BOUNCED)
-    assert run("email", "ada@example.com").result["status"] == "suppressed"
+    assert result_of(run("email", "ada@example.com"))["status"] == "suppressed"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from processors.crm import opportunities
 from processors.crm.models import Opportunity
 from processors.crm.priority import calculate_priority
 from tests.processors.crm.conftest import SandboxControl
-from tests.processors.crm.rows import customer, opportunity
+from tests.processors.crm.rows import customer, opportunity, result_of
 
 pytestmark = pytest.mark.django_db
 
@@ -123,14 +123,16 @@ class TestOffer:
         opportunity()
         enqueue_many([("process_opportunity_offer", {"opportunityId": 7})] * 2)
         drain("crm")
-        results = [job.result["skipped"] for job in Job.objects.filter(type="process_opportunity_offer").order_by("id")]
+        results = [
+            result_of(job)["skipped"] for job in Job.objects.filter(type="process_opportunity_offer").order_by("id")
+        ]
         assert results == ["", "is offered"]
         assert Job.objects.filter(type="send_notification").count() == 1
 
     def test_without_an_address_it_stays_open(self) -> None:
         opportunity("7", customer(email=""))
         job = perform(enqueue("process_opportunity_offer", {"opportunityId": "7"}))
-        assert job.result["skipped"] == "the customer has no e-mail address"
+        assert result_of(job)["skipped"] == "the customer has no e-mail address"
         assert Opportunity.objects.get().status == "new"
 
     @pytest.mark.parametrize("value", [0, None])

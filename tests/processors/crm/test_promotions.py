@@ -12,7 +12,7 @@ from jobs.testing import assert_enqueued, perform
 from processors.crm import addresses
 from processors.crm.models import Customer, Segment, SentMail, Suppression, Visit
 from tests.processors.crm.conftest import SandboxControl
-from tests.processors.crm.rows import customer, promotion, visit
+from tests.processors.crm.rows import customer, promotion, result_of, visit
 
 pytestmark = pytest.mark.django_db(transaction=True)  # a batch's threads have sessions of their own
 
@@ -34,7 +34,7 @@ def test_everybody_gets_one(crm: SandboxControl) -> None:
         "completed",
         {"customers": 4, "counts": {"sent": 4}, "unconfirmed": [], "refused": [], "failed": {}},
     )
-    assert run().result["counts"] == {"already": 4}
+    assert result_of(run())["counts"] == {"already": 4}
     received = crm.received()
     assert (received["total"], received["recipients"], received["twice"]) == (4, 4, [])
 
@@ -50,19 +50,19 @@ def test_each_outcome_is_told_and_trouble_with_one_holds_up_nobody(crm: SandboxC
     crm.answer("customer-2@example.com", "451 4.7.1 Greylisted")
     addresses.suppress("customer-3@example.com", Suppression.Reason.UNSUBSCRIBED)
     job = run()
-    assert job.result["counts"] == {"sent": 1, "refused": 1, "deferred": 1, "suppressed": 1}
-    assert job.result["refused"] == ["customer-1"]
+    assert result_of(job)["counts"] == {"sent": 1, "refused": 1, "deferred": 1, "suppressed": 1}
+    assert result_of(job)["refused"] == ["customer-1"]
     (later,) = assert_enqueued("send_promotion", {"customerId": "customer-2", "promotionId": "promo-456"})
     assert (later.parent, later.status) == (job.id, "scheduled")
     crm.answer("customer-2@example.com", "")
-    assert perform(later).result["status"] == "sent"
+    assert result_of(perform(later))["status"] == "sent"
 
 
 def test_what_may_have_arrived_is_listed(crm: SandboxControl) -> None:
     crm.fail("drop-after-data")
     job = run(batchSize=1)
-    assert job.result["counts"] == {"sent": 3, "unconfirmed": 1}
-    (lost,) = job.result["unconfirmed"]
+    assert result_of(job)["counts"] == {"sent": 3, "unconfirmed": 1}
+    (lost,) = result_of(job)["unconfirmed"]
     assert SentMail.objects.get(status="unconfirmed").customer_id == lost
     assert crm.received()["twice"] == []
 
@@ -72,7 +72,7 @@ def test_a_server_in_trouble_ends_the_run_and_the_next_goes_on(crm: SandboxContr
     job = run(batchSize=1)
     assert (job.status, crm.received()["total"]) == ("scheduled", 2)
     crm.control(fault=None)
-    assert perform(job).result["counts"] == {"sent": 4}
+    assert result_of(perform(job))["counts"] == {"sent": 4}
     assert (crm.received()["total"], crm.received()["twice"]) == (4, [])
 
 
@@ -80,7 +80,7 @@ def test_a_mail_that_a_lost_worker_was_sending_is_unconfirmed(crm: SandboxContro
     job = enqueue("send_promotions", {"promotionId": "promo-456"})
     lost = {"job": job.id, "run": 0, "kind": "promotion", "address": "customer-2@example.com", "message_id": "<x>"}
     SentMail.objects.create(key="promotion:promo-456:customer-2", customer_id="customer-2", **lost)
-    result = perform(job).result
+    result = result_of(perform(job))
     assert (result["counts"], result["unconfirmed"]) == ({"sent": 3, "unconfirmed": 1}, ["customer-2"])
     assert crm.received()["recipients"] == 3
 
@@ -89,7 +89,7 @@ def test_a_mail_that_another_job_is_sending_is_left_to_it(crm: SandboxControl) -
     other = enqueue("smoke").id
     mail = {"job": other, "run": 1, "kind": "promotion", "address": "customer-2@example.com", "message_id": "<x>"}
     SentMail.objects.create(key="promotion:promo-456:customer-2", **mail)
-    assert run().result["counts"] == {"sent": 3, "elsewhere": 1}
+    assert result_of(run())["counts"] == {"sent": 3, "elsewhere": 1}
 
 
 class TestSegments:
@@ -106,11 +106,11 @@ class TestSegments:
         ):
             segment = Segment.objects.create(name=name, **rule)
             assert list(segment.customers().order_by("pk").values_list("pk", flat=True)) == members
-        assert run(segment="shops").result["counts"] == {"sent": 2}
+        assert result_of(run(segment="shops"))["counts"] == {"sent": 2}
 
     def test_who_was_deleted_belongs_to_none(self, crm: SandboxControl) -> None:
         Customer.objects.filter(pk="customer-0").update(deleted_at=timezone.now())
-        assert run().result["customers"] == 3
+        assert result_of(run())["customers"] == 3
 
     def test_one_that_there_is_not_fails_for_good(self) -> None:
         assert run(segment="nobody").status == "failed"
