@@ -19,6 +19,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Reply = tuple[int, str, str, dict[str, str]]  # status, type, body, further headers
 
+LATEST: Final = 100  # mails that are told in full
 WEBHOOK_ANSWERS: Final = {  # of Slack
     200: "ok",
     400: "invalid_payload",
@@ -71,7 +72,7 @@ class Sandbox:
             self.messages.clear()
             self.webhook = 200
         to = parse_qs(query).get("to")
-        mails = [mail for mail in list(office.received) if to is None or set(to) & set(mail["to"])]
+        mails = [mail for mail in list(office.received) if to is None or set(to) & set(mail.to)]
         recipients = office.recipients()
         return _json(
             200,
@@ -80,7 +81,7 @@ class Sandbox:
                 "recipients": len(recipients),
                 "twice": sorted(address for address, count in recipients.items() if count > 1),
                 "busiest": office.busiest,
-                "mails": mails[-1000:],
+                "mails": [mail.read() for mail in mails[-LATEST:]],
                 "messages": list(self.messages),
             },
         )

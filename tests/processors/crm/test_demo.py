@@ -1,0 +1,33 @@
+"""The CRM's part of the demo load ends as it says it will."""
+
+import pytest
+
+from jobs.models import Job, Status
+from jobs.testing import drain
+from processors.crm import demo
+from processors.crm.models import Customer, Opportunity, Suppression
+from tests.processors.crm.conftest import SandboxControl
+
+pytestmark = pytest.mark.django_db(transaction=True)  # a batch's threads have sessions of their own
+
+
+def test_every_demo_job_ends_as_meant(crm: SandboxControl) -> None:
+    jobs = demo.load()
+    drain("crm")
+    ended = Job.objects.filter(id__in=[job.id for job in jobs], tags__contains=["demo"])
+    assert ended.count() == len(jobs)
+    told = {(job.type, job.status, "fails" in job.tags) for job in ended if job.status != Status.COMPLETED}
+    assert told == {("send_promotion", Status.FAILED, True), ("send_notification", Status.FAILED, True)}
+    assert {job.status for job in ended if "fails" not in job.tags} == {Status.COMPLETED}
+    assert Suppression.objects.get().address == "nobody@crm.example"
+    received = crm.received()
+    assert (received["total"], received["twice"] != []) == (55, True)
+    assert len(received["messages"]) == 1
+
+
+def test_rows_are_made_once(crm: SandboxControl) -> None:
+    demo.load()
+    Opportunity.objects.filter(pk="demo-0").update(status="won")
+    demo.load()
+    assert Customer.objects.count() == demo.CUSTOMERS + 1
+    assert Opportunity.objects.get(pk="demo-0").status == "won"
