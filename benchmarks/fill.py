@@ -169,7 +169,7 @@ def fill(jobs: int = 1_000_000) -> None:
         rollups.roll_up_errors()
         cursor.execute(HISTORY)
         now = timezone.now()
-        rollups.derive_coarser(now - rollups.KEPT[Period.HOUR], now)
+        rollups.derive_sums(now - rollups.KEPT[Period.HOUR], now)
         cursor.execute("VACUUM ANALYZE jobs_rollup, jobs_errorrollup, jobs_errorgroup")
 
 

@@ -1,5 +1,6 @@
 """The Celery application of this deployment."""
 
+import logging
 import os
 from typing import Any
 
@@ -8,6 +9,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 from celery.signals import setup_logging
 
 from jobs.celery import JobsCelery
+
+logging.captureWarnings(True)  # they are lines of the log like any other
 
 app = JobsCelery("jobyard")
 app.config_from_object("django.conf:settings", namespace="CELERY")

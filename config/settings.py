@@ -212,6 +212,7 @@ JOBS_RETENTION = {  # seconds that a job stays after its end
     "failed": env.number("JOBS_RETENTION_FAILED", 7 * 24 * 3600),
 }
 CRON_SECRET = env.text("CRON_SECRET")
+METRICS_TOKEN = env.text("METRICS_TOKEN")  # for /metrics; without it only this machine may ask
 API_RATE = env.rate("API_RATE", "6000/m")  # calls of one caller of the API
 API_BULK_RATE = env.rate("API_BULK_RATE", "60/m")  # of these, bulk calls
 if JOBS_RETRY_MAX_DELAY < JOBS_RETRY_BASE_DELAY:

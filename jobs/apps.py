@@ -11,8 +11,9 @@ class JobsConfig(AppConfig):
     verbose_name = "Jobs"
 
     def ready(self) -> None:
-        from jobs import checks, roles  # noqa: F401  (checks register themselves)
+        from jobs import checks, roles, search, shown  # noqa: F401  (checks register themselves)
 
+        search.hide(shown.is_hidden)
         post_migrate.connect(make_queues, sender=self)
         pre_migrate.connect(roles.note_newest, sender=self)
         post_migrate.connect(roles.grant_new)  # after `auth`'s own receiver: it is installed before us

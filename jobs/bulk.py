@@ -80,9 +80,13 @@ def preview(query: str, action: Action | str | None = None) -> Preview:
     """How many jobs a query finds, of those that `action` can change, and some of them. Raises InvalidQuery."""
     found = _matching(query, action)
     narrowed = _narrowed(query, action)
-    with search.patience():
-        count = metrics.count(found)
-    return Preview(count.number, count.approximate, search.find(search.understand(narrowed), limit=SAMPLE).jobs)
+    sample = search.find(search.understand(narrowed), limit=SAMPLE).jobs
+    try:
+        with search.patience():
+            count = metrics.count(found)
+    except search.InvalidQuery:  # nothing is wrong with it; counting takes too long
+        count = metrics.Count(max(len(sample), metrics.estimate(found)), approximate=True)
+    return Preview(count.number, count.approximate, sample)
 
 
 def start(

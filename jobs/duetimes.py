@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from calendar import monthrange
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -76,16 +76,18 @@ class Daily(ABC):
     def on(self, day: date) -> tuple[datetime, ...]:
         """The instants that belong to this day, in order."""
 
+    def candidates(self, first: date, step: timedelta) -> Iterator[date]:
+        """The days to look at, from the first one on or back."""
+        return (first + step * n for n in range(self.horizon))
+
     # Both start one day off: an instant moved out of a gap may lie on the day after its own.
 
     def after(self, moment: datetime) -> datetime | None:
-        first = moment.astimezone(ZoneInfo(self.zone)).date() - DAY
-        days = (first + DAY * n for n in range(self.horizon))
+        days = self.candidates(moment.astimezone(ZoneInfo(self.zone)).date() - DAY, DAY)
         return next((at for day in days for at in self.on(day) if at > moment), None)
 
     def until(self, moment: datetime) -> datetime | None:
-        last = moment.astimezone(ZoneInfo(self.zone)).date() + DAY
-        days = (last - DAY * n for n in range(self.horizon))
+        days = self.candidates(moment.astimezone(ZoneInfo(self.zone)).date() + DAY, -DAY)
         return next((at for day in days for at in reversed(self.on(day)) if at <= moment), None)
 
 
@@ -106,6 +108,18 @@ class Cron(Daily):
     zone: str
 
     horizon = 41 * 366  # a 29 February of a given weekday is at most 40 years away
+
+    def candidates(self, first: date, step: timedelta) -> Iterator[date]:
+        """Without months that do not fit, for the sake of yearly ones."""
+        day = first
+        while abs(day - first).days < self.horizon:
+            if day.month in self.months:
+                yield day
+                day += step
+            elif step > timedelta():
+                day = (day.replace(day=28) + 4 * DAY).replace(day=1)
+            else:
+                day = day.replace(day=1) - DAY
 
     def on(self, day: date) -> tuple[datetime, ...]:
         if day.month in self.months and day.day in self.days and day.isoweekday() % 7 in self.weekdays:

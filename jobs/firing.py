@@ -18,6 +18,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django_celery_beat.models import PeriodicTask
 
+from jobs import events
 from jobs.calling import get_processor
 from jobs.models import Event, Job, ScheduleRun
 from jobs.schedules import Overlap, options_of
@@ -27,6 +28,7 @@ log = logging.getLogger("jobs.scheduler")
 
 BEAT = "beat"  # who did it, in jobs and events
 FAILED, MISSED = "schedule-failed", "schedule-missed"  # kinds of events
+WAITED = "it waited for the end of an earlier job"
 Outcome = ScheduleRun.Outcome
 
 # A beat that freezes inside its transaction must not hold the other one up.
@@ -70,11 +72,10 @@ def fire(task: PeriodicTask, at: datetime) -> None:
         if not is_first and run.outcome != Outcome.FAILED:
             return
         outcome, reason = _overlapping(task)
-        if outcome == Outcome.ENQUEUED:
-            run.job = _enqueue(task, at, as_read)
-        run.outcome, run.reason = outcome, reason
-        run.save()
-        log.info("schedule %s: %s for %s", task.name, f"job {run.job}" if run.job else outcome, at.isoformat())
+        job = _enqueue(task, at, as_read) if outcome == Outcome.ENQUEUED else None
+        ScheduleRun.objects.filter(pk=run.pk).update(outcome=outcome, reason=reason, job=job, created_at=Now())
+        transaction.on_commit(events.changed, robust=True)
+        log.info("schedule %s: %s for %s", task.name, f"job {job}" if job else outcome, at.isoformat())
 
 
 def release(task: PeriodicTask, run: ScheduleRun) -> None:
@@ -84,13 +85,15 @@ def release(task: PeriodicTask, run: ScheduleRun) -> None:
     with _told(task, run.due_at), _held(task) as as_read:
         if ScheduleRun.objects.filter(pk=run.pk, outcome=Outcome.BUFFERED).exists() and not active_job(task.name):
             job = _enqueue(task, run.due_at, as_read)
-            ScheduleRun.objects.filter(pk=run.pk).update(outcome=Outcome.ENQUEUED, job=job)
+            done = {"outcome": Outcome.ENQUEUED, "reason": WAITED, "job": job, "created_at": Now()}
+            ScheduleRun.objects.filter(pk=run.pk).update(**done)
             log.info("schedule %s: job %s for %s, which waited", task.name, job, run.due_at.isoformat())
 
 
 def drop(run: ScheduleRun, outcome: str, reason: str) -> None:
     """Let a due time wait no longer."""
     ScheduleRun.objects.filter(pk=run.pk, outcome=Outcome.BUFFERED).update(outcome=outcome, reason=reason)
+    events.changed()
 
 
 def record_missed(task: PeriodicTask, missed: Sequence[tuple[datetime, str]]) -> None:
@@ -100,14 +103,17 @@ def record_missed(task: PeriodicTask, missed: Sequence[tuple[datetime, str]]) ->
             ScheduleRun(schedule=task.name, due_at=at, outcome=Outcome.MISSED, reason=reason) for at, reason in missed
         ]
         ScheduleRun.objects.bulk_create(runs, ignore_conflicts=True)
+        transaction.on_commit(events.changed, robust=True)
     log.warning("schedule %s: %d due times missed, the last at %s", task.name, len(missed), missed[-1][0].isoformat())
 
 
 def record_untold(task: PeriodicTask, first: datetime, last: datetime) -> None:
-    """Tell of due times that were missed and are too many to be recorded one by one."""
-    span = {"first_due_at": first.isoformat(), "last_due_at": last.isoformat()}
-    reason = "missed, and too many to be recorded one by one"
-    Event.objects.create(schedule=task.name, kind=MISSED, actor=BEAT, after=span, reason=reason)
+    """Tell of due times that were missed and are too many to be recorded one by one, unless another beat did."""
+    with _held(task):
+        if not ScheduleRun.objects.filter(schedule=task.name, due_at__gt=last).exists():
+            span = {"first_due_at": first.isoformat(), "last_due_at": last.isoformat()}
+            reason = "missed, and too many to be recorded one by one"
+            Event.objects.create(schedule=task.name, kind=MISSED, actor=BEAT, after=span, reason=reason)
 
 
 def record_failure(task: PeriodicTask, at: datetime | None, reason: str) -> None:
@@ -125,6 +131,7 @@ def record_failure(task: PeriodicTask, at: datetime | None, reason: str) -> None
     if is_new:
         due = {"due_at": at and at.isoformat()}
         Event.objects.create(schedule=task.name, kind=FAILED, actor=BEAT, after=due, reason=reason)
+        events.changed()
 
 
 def waiting() -> QuerySet[ScheduleRun]:

@@ -31,7 +31,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
 from django.utils.http import urlencode
-from flower.api import BaseApiHandler
+from flower.api import BaseApiHandler, control, tasks
 from flower.api.control import TaskRevoke
 from flower.app import Flower
 from flower.events import EventsState
@@ -40,8 +40,8 @@ from flower.views.auth import LogoutHandler, get_next_url
 from tornado.web import HTTPError
 
 from jobs.celery import revoker
-from jobs.models import Job, Status, Worker
-from jobs.views import may_watch
+from jobs.models import Event, Job, Status, Worker
+from jobs.roles import may_watch
 
 T = TypeVar("T")
 
@@ -143,16 +143,26 @@ def _is_cancelled(job_id: str) -> bool:
 # --- visitors ----------------------------------------------------------------------------------------------------
 
 
+NEEDED: dict[type[BaseApiHandler], str] = {
+    control.TaskRevoke: "jobs.cancel_job",
+    tasks.TaskAbort: "jobs.cancel_job",
+    tasks.TaskApply: "jobs.add_job",
+    tasks.TaskAsyncApply: "jobs.add_job",
+    tasks.TaskSend: "jobs.add_job",
+}
+FOR_THE_REST = "jobs.drain_worker"  # all else that Flower can do is done to workers
+
+
 class Visitor(NamedTuple):
     name: str
-    may_act: bool
+    permissions: frozenset[str]
 
 
 def visitor_of(session_key: str) -> Visitor | None:
     """Who has this session, if it is somebody who may see jobs."""
     session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = cast("User", get_user(cast("HttpRequest", SimpleNamespace(session=session))))
-    return Visitor(user.get_username(), user.has_perm("jobs.change_job")) if may_watch(user) else None
+    return Visitor(user.get_username(), frozenset(user.get_all_permissions())) if may_watch(user) else None
 
 
 async def admit(handler: BaseHandler) -> Visitor | None:
@@ -167,13 +177,24 @@ async def admit(handler: BaseHandler) -> Visitor | None:
 
 
 async def admit_to_api(handler: BaseApiHandler) -> None:
-    """The same for what the pages' buttons call, which does not redirect. Acting needs the permission for it."""
+    """The same for what the pages' buttons call, without a redirect. Acting needs a permission, and is recorded."""
     visitor = await admit(handler)
     if visitor is None:
         raise HTTPError(401, "Log in first.")
-    if handler.request.method not in ("GET", "HEAD", "OPTIONS") and not visitor.may_act:
-        raise HTTPError(403, "You may look at jobs, not change them.")
     revoker.set(visitor.name)
+    if handler.request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    if NEEDED.get(type(handler), FOR_THE_REST) not in visitor.permissions:
+        raise HTTPError(403, "You may look at this, not do it.")
+    if not isinstance(handler, control.TaskRevoke):  # cancelling a job leaves its own event
+        await in_thread(_record, handler.request.path, visitor.name)
+
+
+def _record(path: str, actor: str) -> None:
+    """An event for `/flower/api/worker/pool/grow/io-1@host`."""
+    words, _, name = path.partition("/api/")[2].rpartition("/")
+    about = "worker" if words.startswith("worker") else "job type"
+    Event.objects.create(subject=f"{about} {name}"[:300], kind=f"{words.replace('/', ' ')} in Flower"[:40], actor=actor)
 
 
 class Login(BaseHandler):

@@ -15,10 +15,10 @@ from django.utils.dateparse import parse_datetime
 
 from jobs.errors import InvalidOption, InvalidPayload, UnknownQueue
 from jobs.models import Priority
+from jobs.payload import REDACTED, secrets
 from jobs.processor import Processor
 
 Schema = dict[str, Any]
-JSON_HELP = "JSON."
 
 
 class JsonField(forms.JSONField):
@@ -94,14 +94,17 @@ class PayloadForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or {}
         if not self.errors:
             try:
-                self.payload = self.processor.encode_row_payload(self._values(cleaned))
+                shown = self.processor.redact(dict(self.secrets_of))
+                values = _uncovered(self._values(cleaned), shown, self.secrets_of)
+                self._refuse_covered(values)
+                self.payload = self.processor.encode_row_payload(values)
             except InvalidPayload as error:
                 self._tell(error)
         return cleaned
 
     def _values(self, cleaned: Mapping[str, Any]) -> Any:
         if self.as_json:
-            return self._with_secrets(cleaned["json"])
+            return cleaned["json"]
         values = {}
         for name, value in cleaned.items():
             schema = _resolved(self.schema["properties"][name], self.schema)
@@ -118,15 +121,11 @@ class PayloadForm(forms.Form):
             values[name] = value.isoformat() if hasattr(value, "isoformat") else value
         return values
 
-    def _with_secrets(self, payload: Any) -> Any:
-        """What is still hidden in JSON is what it was."""
-        hidden = self.processor.redact(dict(self.secrets_of))
-        if not isinstance(payload, dict):
-            return payload
-        return {
-            name: self.secrets_of[name] if name in hidden and value == hidden[name] else value
-            for name, value in payload.items()
-        }
+    def _refuse_covered(self, values: Any) -> None:
+        """A list with an item more or less does not tell which secret was whose."""
+        model = self.processor.payload_model
+        if model is not None and REDACTED in secrets(model, values):
+            raise InvalidPayload(f"a secret is still {REDACTED}: write it anew")
 
     def _tell(self, error: InvalidPayload) -> None:
         for wrong in error.errors:
@@ -140,6 +139,17 @@ class PayloadForm(forms.Form):
             )
         if not error.errors:
             self.add_error(None, str(error))
+
+
+def _uncovered(value: Any, shown: Any, old: Any) -> Any:
+    """What is still hidden is what it was."""
+    if value == REDACTED and shown == REDACTED:
+        return old
+    if isinstance(value, dict) and isinstance(shown, dict):
+        return {key: _uncovered(each, shown[key], old[key]) if key in shown else each for key, each in value.items()}
+    if isinstance(value, list) and isinstance(shown, list) and len(value) == len(shown):
+        return [_uncovered(*each) for each in zip(value, shown, old, strict=True)]
+    return value
 
 
 def schema_of(processor: Processor) -> Schema:
@@ -223,7 +233,7 @@ def _field(schema: Schema, root: Schema, *, required: bool) -> forms.Field:
             return forms.CharField(required=required, strip=False)
         case "array", _ if _resolved(schema.get("items", {}), root).get("type") in ("string", "integer", "number"):
             return LinesField(required=required and bool(schema.get("minItems")), help_text="One a line.")
-    return JsonField(required=required, help_text=JSON_HELP)
+    return JsonField(required=required, help_text="JSON.")
 
 
 class _YesNo(forms.TypedChoiceField):
@@ -238,8 +248,8 @@ class _YesNo(forms.TypedChoiceField):
 
 
 def _bounds(schema: Schema) -> dict[str, Any]:
-    found = {"min_value": schema.get("minimum"), "max_value": schema.get("maximum")}
-    return {name: value for name, value in found.items() if value is not None}
+    bounds = {"min_value": "minimum", "max_value": "maximum"}
+    return {name: schema[word] for name, word in bounds.items() if word in schema}
 
 
 def _moment_input() -> forms.DateTimeInput:

@@ -1,7 +1,7 @@
 """What log lines carry beside their message: the request, and in a worker the job, whose code writes them.
 
-`settings.LOGGING` merges it into every line of whatever logger. Each thread, and each child of a prefork worker, has its
-own. While a job's body runs, its secrets are taken out of lines.
+`settings.LOGGING` merges it into every line of whatever logger. Each thread, and each child of a prefork worker, has
+its own. While a job's body runs, its secrets are taken out of lines.
 """
 
 import re
@@ -67,6 +67,8 @@ def end_run(token: Token[tuple[Running, Callable[[str], str]] | None]) -> None:
     _run.reset(token)
 
 
+_OURS = frozenset({"level", "logger", "job_id", "job_type", "request_id"})  # whatever short secret they may contain
+
 # --- for structlog ----------------------------------------------------------------------------------------------
 
 
@@ -86,7 +88,7 @@ def without_secrets(logger: object, method: str, line: EventDict) -> EventDict:
     if run := _run.get():
         _, redact = run
         for name, value in line.items():
-            if not isinstance(value, bool | int | float | None):
+            if name not in _OURS and not isinstance(value, bool | int | float | None):
                 text = value if isinstance(value, str) else repr(value)
                 if (told := redact(text)) != text:
                     line[name] = told

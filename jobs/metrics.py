@@ -87,6 +87,15 @@ def totals() -> dict[Status, Count]:
     return {status: count(Job.objects.filter(status=status)) for status in Status}
 
 
+class Backlog(NamedTuple):
+    """What waits in a queue, and who serves it."""
+
+    queue: Queue
+    pending: Count  # whether it is paused or not
+    oldest_wait_seconds: float | None  # of pending ones, since they were due; None without any
+    workers: list[str]  # those that are alive
+
+
 class QueueFigures(NamedTuple):
     """A queue in numbers. Rates are percent of `total`, where cancelled jobs are left out; without jobs 100 and 0."""
 
@@ -126,46 +135,51 @@ FROM jobs_job WHERE status IN ('completed', 'failed') GROUP BY queue
 """
 
 
-def queue_figures() -> list[QueueFigures]:
-    """Every queue, by name."""
+def backlogs() -> list[Backlog]:
+    """Every queue, by name. Cheaper than `queue_figures`."""
     pending = {name: (number, age) for name, number, age in fetch(_PENDING, {"limit": COUNT_LIMIT + 1})}
     alive = Worker.objects.filter(heartbeat_at__gt=Now() - timedelta(seconds=settings.JOBS_LEASE))
     workers = [(worker.name, worker.queues) for worker in alive]
+    found = []
+    for queue in Queue.objects.all():
+        number, oldest = pending.get(queue.name, (0, None))
+        if over := number > COUNT_LIMIT:
+            number = max(number, estimate(Job.objects.filter(queue=queue.name, status=Status.PENDING)))
+        takers = [name for name, queues in workers if queue.name in queues]
+        found.append(Backlog(queue, Count(number, over), oldest, takers))
+    return found
+
+
+def queue_figures() -> list[QueueFigures]:
+    """Every queue, by name."""
     running = dict(_per_queue(Status.PROCESSING))
     scheduled = count(Job.objects.filter(status=Status.SCHEDULED))
     delayed = {} if scheduled.approximate else dict(_per_queue(Status.SCHEDULED))
     ended, exact = _ended()
     return [
         _figures(
-            queue,
-            *pending.get(queue.name, (0, None)),
-            active=running.get(queue.name, 0),
-            delayed=None if scheduled.approximate else delayed.get(queue.name, 0),
-            ended=ended.get(queue.name, statistics.Ended(0, 0, None)),
-            workers=[name for name, queues in workers if queue.name in queues],
+            backlog,
+            active=running.get(backlog.queue.name, 0),
+            delayed=None if scheduled.approximate else delayed.get(backlog.queue.name, 0),
+            ended=ended.get(backlog.queue.name, statistics.Ended(0, 0, None)),
             exact=exact,
         )
-        for queue in Queue.objects.all()
+        for backlog in backlogs()
     ]
 
 
 def _figures(
-    queue: Queue,
-    pending: int,
-    oldest: float | None,
+    backlog: Backlog,
     *,
     active: int,
     delayed: int | None,
     ended: statistics.Ended,
-    workers: list[str],
     exact: bool,
 ) -> QueueFigures:
-    jobs = Job.objects.filter(queue=queue.name)
-    exact = exact and delayed is not None and pending <= COUNT_LIMIT
+    queue, pending = backlog.queue, backlog.pending.number
+    exact = exact and delayed is not None and not backlog.pending.approximate
     if delayed is None:
-        delayed = estimate(jobs.filter(status=Status.SCHEDULED))
-    if pending > COUNT_LIMIT:
-        pending = max(pending, estimate(jobs.filter(status=Status.PENDING)))
+        delayed = estimate(Job.objects.filter(queue=queue.name, status=Status.SCHEDULED))
     total = pending + active + ended.completed + ended.failed + delayed
     is_paused = queue.paused_at is not None
     return QueueFigures(
@@ -180,12 +194,12 @@ def _figures(
         completion_rate=statistics.percent(ended.completed, total, empty=100),
         failure_rate=statistics.percent(ended.failed, total, empty=0),
         avg_run_ms=ended.avg_run_ms,
-        oldest_wait_seconds=oldest,
+        oldest_wait_seconds=backlog.oldest_wait_seconds,
         is_paused=is_paused,
         paused_reason=queue.reason,
         paused_until=queue.paused_until,
         max_running=queue.max_running,
-        workers=workers,
+        workers=backlog.workers,
         approximate=not exact,
     )
 

@@ -4,7 +4,7 @@ import copy
 import json
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, get_args
 
@@ -56,6 +56,14 @@ def without(text: str, hide: set[str]) -> str:
     for shape in sorted(plain.union(json.dumps(shape)[1:-1] for shape in plain), key=len, reverse=True):
         text = text.replace(shape, REDACTED)
     return text
+
+
+def is_secret(model: type[BaseModel], path: Sequence[str]) -> bool:
+    """Whether these names, as a payload has them or as the model has, lead to a secret field or into one."""
+    for name, field in model.model_fields.items():
+        if path and path[0] in (name, field.alias or name):
+            return _is_secret(field) or any(is_secret(inner, path[1:]) for inner in _models(field.annotation))
+    return False
 
 
 def _secret_places(model: type[BaseModel], payload: Any) -> Iterator[tuple[dict[str, Any], str]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.apps import AppConfig, apps
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.db import connections
 from django.db.models import Max
 
@@ -21,6 +21,11 @@ PLATFORM = frozenset({"jobs", "django_celery_beat"})
 KEPT_BACK = frozenset({"delete_apikey"})  # a key is revoked by its expiry and stays in the list
 
 _newest: dict[str, int] = {}  # database → the youngest permission that was there before
+
+
+def may_watch(user: User | AnonymousUser) -> bool:
+    """Staff who may see jobs."""
+    return user.is_active and user.is_staff and user.has_perm("jobs.view_job")
 
 
 def is_granted(group: str, codename: str) -> bool:

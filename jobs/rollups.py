@@ -9,9 +9,10 @@ Each period has rows by type and queue, by type, by queue, and of all: what is l
 """
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, product
 from operator import add
 from typing import Any, Final, NamedTuple
 
@@ -27,6 +28,8 @@ LATE: Final = timedelta(minutes=2)  # how much later than it says a row may be c
 CHUNK: Final = timedelta(minutes=15)  # derived in one transaction at most
 LIVE: Final = timedelta(minutes=5)  # read from jobs at most, where roll-ups are behind
 KEPT: Final = {Period.MINUTE: timedelta(hours=48), Period.HOUR: timedelta(days=35), Period.DAY: timedelta(days=730)}
+BUSY: Final = 10_000  # jobs; to read more than these for each look would take too long
+KEEP: Final = 5.0  # seconds
 
 
 class Tallied(NamedTuple):
@@ -43,24 +46,26 @@ class Tallied(NamedTuple):
     runs: list[int]
 
 
+_kept: tuple[datetime | None, float, list[Tallied]] = (None, 0.0, [])  # since when, until when it is good, and it
+
+# By type and queue. Date_part counts in UTC, whatever the session's time zone.
 _TALLIED = """
 SELECT at, type, queue, outcome, count, wait_ms, run_ms, {waits} AS waits, {runs} AS runs FROM (
-    SELECT at, coalesce(type, '') AS type, coalesce(queue, '') AS queue, outcome, count(*) AS count,
+    SELECT floor(date_part('epoch', at) / 60)::bigint * 60 AS at, type, queue, outcome, count(*) AS count,
         coalesce(sum(wait), 0)::bigint AS wait_ms, coalesce(sum(run), 0)::bigint AS run_ms,
         array_agg(width_bucket(wait, {bounds})) FILTER (WHERE wait IS NOT NULL) AS waits,
         array_agg(width_bucket(run, {bounds})) FILTER (WHERE run IS NOT NULL) AS runs
     FROM (
-        SELECT date_trunc('minute', created_at, 'UTC') AS at, type, queue, 'enqueued' AS outcome,
-            NULL::float8 AS wait, NULL::float8 AS run
+        SELECT created_at AS at, type, queue, 'enqueued' AS outcome, NULL::float8 AS wait, NULL::float8 AS run
         FROM jobs_job WHERE created_at >= %(since)s AND created_at < %(until)s
         UNION ALL
-        SELECT date_trunc('minute', finished_at, 'UTC'), type, queue, status,
+        SELECT finished_at, type, queue, status,
             CASE WHEN ran THEN greatest(date_part('epoch', started_at - scheduled_at), 0) * 1000 END,
             CASE WHEN ran THEN greatest(date_part('epoch', finished_at - started_at), 0) * 1000 END
         FROM jobs_job CROSS JOIN LATERAL (SELECT status <> 'cancelled' AND started_at IS NOT NULL AS ran) AS its
         WHERE status IN ('completed', 'failed', 'cancelled')
             AND finished_at >= %(since)s AND finished_at < %(until)s) AS job
-    GROUP BY at, outcome, CUBE (type, queue)) AS tallied
+    GROUP BY 1, 2, 3, 4) AS tallied
 """
 _COUNTS = """ARRAY(SELECT count(seen) FROM generate_series(0, (SELECT max(place) FROM unnest({0}) AS place)) AS place
     LEFT JOIN unnest({0}) AS seen ON seen = place GROUP BY place ORDER BY place)"""
@@ -68,26 +73,19 @@ _TALLY = _TALLIED.format(
     bounds=f"'{{{','.join(map(repr, BOUNDS))}}}'::float8[]", waits=_COUNTS.format("waits"), runs=_COUNTS.format("runs")
 )
 
-_COLUMNS = "(period, at, type, queue, outcome, count, wait_ms, run_ms, waits, runs)"
-_REPLACE = """
+_KNOWN = """
+SELECT extract(epoch FROM at)::bigint, type, queue, outcome, count, wait_ms, run_ms, waits, runs
+FROM jobs_rollup WHERE period = %(finer)s AND at >= %(since)s AND at < %(until)s AND type <> '' AND queue <> ''
+"""
+_WRITE = """
+INSERT INTO jobs_rollup (period, at, type, queue, outcome, count, wait_ms, run_ms, waits, runs)
+SELECT %(period)s::int, to_timestamp(at), type, queue, outcome, number, wait_ms, run_ms, waits, runs
+FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r(at bigint, type text, queue text, outcome text, number bigint,
+    wait_ms bigint, run_ms bigint, waits bigint[], runs bigint[])
 ON CONFLICT (period, at, type, queue, outcome) DO UPDATE SET count = excluded.count, wait_ms = excluded.wait_ms,
     run_ms = excluded.run_ms, waits = excluded.waits, runs = excluded.runs
 WHERE excluded.count > jobs_rollup.count
 """
-_MINUTES = f"INSERT INTO jobs_rollup {_COLUMNS} SELECT 60, tallied.* FROM ({_TALLY}) AS tallied {_REPLACE}"  # noqa: S608
-
-# Histograms are added up in Python: Postgres would take them apart and sort, which takes five times as long.
-_FINER = """
-SELECT extract(epoch FROM at)::bigint, type, queue, outcome, count, wait_ms, run_ms, waits, runs
-FROM jobs_rollup WHERE period = %(finer)s AND at >= %(since)s AND at < %(until)s
-"""
-_COARSER = f"""
-INSERT INTO jobs_rollup {_COLUMNS}
-SELECT %(period)s, to_timestamp(at), type, queue, outcome, number, wait_ms, run_ms, waits, runs
-FROM jsonb_to_recordset(%(rows)s::text::jsonb) AS r(at bigint, type text, queue text, outcome text, number bigint,
-    wait_ms bigint, run_ms bigint, waits bigint[], runs bigint[])
-{_REPLACE}
-"""  # noqa: S608
 
 # How much more there is than was known, before it is written down: one statement sees one state of the table.
 _ERRORS = """
@@ -117,7 +115,7 @@ ON CONFLICT (fingerprint) DO UPDATE SET count = jobs_errorgroup.count + excluded
 """
 _ERRORS_COARSER = """
 INSERT INTO jobs_errorrollup (period, at, fingerprint, type, error, classification, count)
-SELECT %(period)s, date_bin(%(period)s * interval '1 second', at, '1970-01-01 00:00:00+00') AS bin,
+SELECT %(period)s::int, date_bin(%(period)s::int * interval '1 second', at, '1970-01-01 00:00:00+00') AS bin,
     fingerprint, type, error, classification, sum(count)::bigint
 FROM jobs_errorrollup WHERE period = %(finer)s AND at >= %(since)s AND at < %(until)s
 GROUP BY bin, fingerprint, type, error, classification
@@ -128,7 +126,7 @@ WHERE excluded.count > jobs_errorrollup.count
 # From the oldest job on, where nothing was ever rolled up.
 _BEGIN = """
 INSERT INTO jobs_rolledup (id, until) SELECT 1, date_trunc('minute', greatest(now() - %(most)s, least(now(),
-    (SELECT created_at FROM jobs_job ORDER BY id LIMIT 1))), 'UTC')
+    (SELECT min(created_at) FROM jobs_job))), 'UTC')
 ON CONFLICT DO NOTHING
 """
 _LOCK = """
@@ -143,8 +141,8 @@ def roll_up(chunk: timedelta = CHUNK) -> bool:
             return False
         until, now = locked
         since, until = until - LATE, min(now, until + chunk)
-        fetch(_MINUTES, {"since": since, "until": until})
-        derive_coarser(since, until)
+        _write(Period.MINUTE, map(Tallied._make, fetch(_TALLY, {"since": since, "until": until})))
+        derive_sums(since, until)
         _write_errors(since, until)
         RolledUp.objects.update(until=until)
     return True
@@ -166,9 +164,22 @@ def prune() -> None:
 
 
 def tallied_live(since: datetime) -> list[Tallied]:
-    """What `roll_up` will derive of the minutes from `since` on."""
+    """What `roll_up` will derive of the minutes from `since` on. Of more than BUSY jobs up to KEEP seconds old."""
+    global _kept
+    if since == _kept[0] and time.monotonic() < _kept[1]:
+        return _kept[2]
     rows = fetch(_TALLY, {"since": since, "until": since + timedelta(days=1)})
-    return [Tallied(int(at.timestamp()), *numbers) for at, *numbers in rows]
+    tallied = _summed(map(Tallied._make, rows), Period.MINUTE)
+    if sum(row.number for row in tallied if not row.type and not row.queue) > BUSY:
+        _kept = since, time.monotonic() + KEEP, tallied
+    return tallied
+
+
+def derive_sums(since: datetime, until: datetime) -> None:
+    """From these minutes by type and queue the others, and the hours, days and months around them."""
+    for stretch in ({"finer": 60, "period": 60, "since": since, "until": until}, *_coarser(since, until)):
+        known = map(Tallied._make, fetch(_KNOWN, stretch))
+        _write(stretch["period"], _summed(known, stretch["period"]))
 
 
 def _lock() -> tuple[datetime, datetime] | None:
@@ -193,17 +204,22 @@ def _write_errors(since: datetime, until: datetime) -> None:
         )
 
 
-def derive_coarser(since: datetime, until: datetime) -> None:
-    """The hours, days and months around these minutes, each from the next finer ones."""
-    for stretch in _coarser(since, until):
-        sums: dict[tuple[Any, ...], list[Any]] = {}
-        for at, *names, number, wait_ms, run_ms, waits, runs in fetch(_FINER, stretch):
-            begin = at // stretch["period"] * stretch["period"]
-            known = sums.setdefault((begin, *names), [0, 0, 0, [], []])
-            known[:3] = map(add, known[:3], (number, wait_ms, run_ms))
-            known[3:] = added(known[3], waits), added(known[4], runs)
-        rows = [dict(zip(Tallied._fields, (*key, *numbers), strict=True)) for key, numbers in sums.items()]
-        fetch(_COARSER, {"period": stretch["period"], "rows": json.dumps(rows)})
+def _summed(rows: Iterable[Tallied], period: int) -> list[Tallied]:
+    """Rows by type and queue added up for each period: by both, by each, and all.
+
+    In Python: Postgres would take histograms apart and sort the pieces, which takes five times as long.
+    """
+    sums: dict[tuple[int, str, str, str], list[Any]] = {}
+    for row in rows:
+        for kind, queue in product((row.type, ""), (row.queue, "")):
+            known = sums.setdefault((row.at // period * period, kind, queue, row.outcome), [0, 0, 0, [], []])
+            known[:3] = map(add, known[:3], row[4:7])
+            known[3:] = added(known[3], row.waits), added(known[4], row.runs)
+    return [Tallied(*key, *numbers) for key, numbers in sums.items()]
+
+
+def _write(period: int, rows: Iterable[Tallied]) -> None:
+    fetch(_WRITE, {"period": period, "rows": json.dumps([row._asdict() for row in rows])})
 
 
 def _coarser(since: datetime, until: datetime) -> Iterator[dict[str, Any]]:

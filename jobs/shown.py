@@ -1,13 +1,14 @@
 """What people and clients may see of a job's row, wherever they look: API, admin, dashboard."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
 
 from jobs.errors import UnknownProcessor
 from jobs.models import Job, Status
-from jobs.payload import REDACTED
-from jobs.processor import get_processor
+from jobs.payload import REDACTED, is_secret
+from jobs.processor import get_processor, processors
 
 
 def payload(job: Job) -> Any:
@@ -16,6 +17,12 @@ def payload(job: Job) -> Any:
         return get_processor(job.type).redact(job.payload)
     except UnknownProcessor:
         return dict.fromkeys(job.payload, REDACTED)
+
+
+def is_hidden(path: Sequence[str]) -> bool:
+    """Whether some job type has a secret there in its payload: whoever asks for a value would learn it by and by."""
+    models = [task.payload_model for task in processors().values() if task.payload_model is not None]
+    return any(is_secret(model, path) for model in models)
 
 
 def percent(job: Job) -> int:

@@ -2,7 +2,7 @@
 
 from django.urls import include, path
 
-from jobs import probes, views
+from jobs import exposition, probes, views
 from jobs.api import administration_urls, api
 from jobs.api.problems import nothing_here
 
@@ -15,5 +15,6 @@ urlpatterns = [
     path("flower/<path:path>", views.flower),
     path("livez", probes.livez, name="livez"),
     path("readyz", probes.readyz, name="readyz"),
+    path("metrics", exposition.view, name="metrics"),
     path("", include("jobs.dashboard.urls")),
 ]

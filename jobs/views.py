@@ -5,7 +5,6 @@ import math
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Max
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,15 +17,12 @@ from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from jobs.roles import may_watch
+
 FLOWER = "/flower/"  # where a proxy has Flower, and what every address of Flower's begins with
 _REFRESH = '<!doctype html><meta http-equiv="refresh" content="0; url={0}">'
 _GO_ON = _REFRESH + '<a href="{0}">Go on</a> to Flower.'
 _LOG_IN = _REFRESH + '<a href="{0}">Log in</a> to see Flower.'
-
-
-def may_watch(user: User | AnonymousUser) -> bool:
-    """Staff who may see jobs."""
-    return user.is_active and user.is_staff and user.has_perm("jobs.view_job")
 
 
 @never_cache

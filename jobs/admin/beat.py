@@ -1,6 +1,7 @@
 """django-celery-beat's models in unfold's clothes: a schedule enqueues a job type with a payload that fits it."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from django import forms
@@ -19,10 +20,11 @@ from django_celery_beat.models import (
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from jobs import schedules, scheduling
-from jobs.admin.base import ModelAdmin, TabularInline, action, actor
-from jobs.errors import InvalidOption, InvalidPayload, JobError, UnknownQueue
+from jobs.admin.base import ModelAdmin, TabularInline, action, actor, display
+from jobs.errors import InvalidOption, InvalidPayload, JobError, UnknownProcessor, UnknownQueue
 from jobs.models import ScheduleOptions
 from jobs.options import resolve
+from jobs.payload import REDACTED
 from jobs.processor import get_processor, processors
 from jobs.schedules import options_of
 
@@ -35,6 +37,18 @@ def job_types() -> list[tuple[str, str]]:
 
 def queues() -> list[tuple[str, str]]:
     return [("", "that of the job type"), *((name, name) for name in settings.JOBS_QUEUES)]
+
+
+def shown_kwargs(task: PeriodicTask) -> str:
+    """The row's text, without secrets."""
+    try:
+        kwargs = json.loads(task.kwargs or "{}")
+        shown = get_processor(task.task).redact(kwargs)
+    except ValueError:
+        return str(task.kwargs)
+    except UnknownProcessor:
+        shown = dict.fromkeys(kwargs, REDACTED)  # nobody knows which of them are secret
+    return str(task.kwargs) if shown == kwargs else json.dumps(shown)
 
 
 class ScheduleForm(beat.PeriodicTaskForm):
@@ -72,6 +86,8 @@ class ScheduleForm(beat.PeriodicTaskForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if self.instance.pk:
+            self.initial["kwargs"] = shown_kwargs(self.instance)
         policies = options_of(self.instance)
         for name in ("overlap", "missed_runs"):
             if name in self.fields:  # not where the schedule may only be looked at
@@ -95,6 +111,11 @@ class ScheduleForm(beat.PeriodicTaskForm):
             raise forms.ValidationError(f"This is not JSON: {error}") from None
         if not isinstance(payload, dict):
             raise forms.ValidationError("A payload is a JSON object: {…}")
+        if self.instance.pk and self.cleaned_data.get("task") == self.instance.task:
+            with suppress(ValueError):
+                old = json.loads(self.instance.kwargs)
+                if (kept := scheduling.with_secrets(payload, json.loads(self.initial["kwargs"]), old)) != payload:
+                    return json.dumps(kept)
         return text
 
     def clean(self) -> dict[str, Any]:
@@ -141,7 +162,31 @@ class ScheduleAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
         ("If it is late", {"fields": ("overlap", "missed_runs")}),
         ("The job", {"fields": ("queue", "priority", "expires", "expire_seconds")}),
     )
-    readonly_fields = ("last_run_at",)
+    readonly_fields = ("last_run_at", "shown_kwargs")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who may only look gets no form: the payload without secrets, and the policies from their own row."""
+        (name, first), *others = super().get_fieldsets(request, obj)
+        if obj is not None and not self.has_change_permission(request, obj):
+            first = {"fields": tuple("shown_kwargs" if each == "kwargs" else each for each in first["fields"])}
+        return [(name, first), *others]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A schedule keeps its name: its jobs and its history have it."""
+        fields = super().get_readonly_fields(request, obj)
+        return fields if obj is None else (*fields, "name")
+
+    @display(description="Payload")
+    def shown_kwargs(self, schedule: PeriodicTask) -> str:
+        return shown_kwargs(schedule)
+
+    @display(description="Overlap")
+    def overlap(self, schedule: PeriodicTask) -> str:
+        return options_of(schedule).overlap
+
+    @display(description="Missed runs")
+    def missed_runs(self, schedule: PeriodicTask) -> str:
+        return options_of(schedule).missed_runs
 
     def has_run_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("jobs.add_job")
@@ -190,7 +235,7 @@ class ScheduleAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
 
 
 class UsedBy(beat.PeriodicTaskInline, TabularInline):
-    fields = readonly_fields = ("name", "task", "kwargs", "enabled")
+    fields = readonly_fields = ("name", "task", "enabled")
     verbose_name_plural = "Used by"
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:

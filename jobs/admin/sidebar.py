@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from jobs.views import may_watch
+from jobs.roles import may_watch
 
 # Label of the model → icon
 PLATFORM = {

@@ -7,6 +7,7 @@ type an error has and what the payload of each job type looks like.
 import json
 import math
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any, NoReturn, cast
 
 from django.http import HttpRequest, HttpResponse
@@ -69,7 +70,7 @@ class JobsApi(NinjaAPI):
         document = Document(self, self.get_root_path(path_params or {}) if path_prefix is None else path_prefix)
         for path in document["paths"].values():
             for operation in path.values():
-                _tell_media_types(operation["responses"])
+                _tell_of_errors(operation["responses"])
                 operation["responses"] = dict(sorted(operation["responses"].items()))
         _tell_payloads(document["components"]["schemas"])
         return document
@@ -89,13 +90,15 @@ def _errors(context: ValidationErrorContext[Any]) -> Iterator[dict[str, Any]]:
         yield {"loc": place, "msg": problems.plain(error["msg"])}
 
 
-def _tell_media_types(responses: dict[int, Any]) -> None:
+def _tell_of_errors(responses: dict[int, Any]) -> None:
     for status, response in responses.items():
         if status >= 400:
             content = response["content"]
             if content["application/json"]["schema"] == PROBLEM:
                 del content["application/json"]
             content[problems.MEDIA_TYPE] = {"schema": PROBLEM}
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            response["headers"] = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}}
 
 
 def _tell_payloads(schemas: dict[str, Any]) -> None:

@@ -14,6 +14,13 @@ from jobs.api.problems import FieldError, invalid
 MOST = 200
 SALT = "jobs.page"
 
+# What the document says of an operation that answers with a bare array.
+LINKED: dict[str, Any] = {
+    "responses": {
+        200: {"headers": {"Link": {"description": '`<…>; rel="next"`: the next page.', "schema": {"type": "string"}}}}
+    }
+}
+
 M = TypeVar("M", bound=Model)
 Limit = Annotated[int, Query(50, ge=1, le=MOST)]
 Cursor = Annotated[str | None, Query(None, max_length=1000, description="`next` of the page before.")]

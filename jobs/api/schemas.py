@@ -10,6 +10,7 @@ from jobs.api.fields import Camel, Line, Moment, PriorityIn, Tag
 from jobs.models import Failure, Status
 
 MAX_ATTEMPTS = 1000
+ID = "01a20364-58e1-77c7-806d-0f89c360e0fe"  # of examples
 MOST_JOBS = 10_000  # in one bulk
 MAX_DELAY = 30 * 24 * 3600 * 1000  # ms
 
@@ -99,18 +100,22 @@ class BulkOut(Camel):
 class RerunIn(Camel):
     """What shall be different."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"payload": {"gameId": "13"}}]})
 
     payload: dict[str, Any] | None = None
 
 
 class EnqueuedOut(Camel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"jobId": ID, "status": "pending", "created": True}]})
+
     job_id: UUID
     status: Status
     created: bool = Field(description="False when a unique key found this active job.")
 
 
 class StatusOut(Camel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"jobId": ID, "status": "pending"}]})
+
     job_id: UUID
     status: Status
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from jobs import health, shown
 from jobs.dashboard.errors import new_kinds
-from jobs.metrics import QueueFigures
+from jobs.metrics import Backlog
 from jobs.models import Alert, Job, Status, Worker
 
 OLD_BACKLOG: Final = 300  # seconds that a due job waits in a queue that runs
@@ -28,16 +28,16 @@ class Matter(NamedTuple):
     address: str
 
 
-def matters(queues: Sequence[QueueFigures]) -> list[Matter]:
+def matters(backlogs: Sequence[Backlog]) -> list[Matter]:
     """The worst first."""
     return [
         *_platform(),
         *_alerts(),
-        *_unserved(queues),
+        *_unserved(backlogs),
         *_workers(),
-        *_backlogs(queues),
+        *_old(backlogs),
         *_new(),
-        *_paused(queues),
+        *_paused(backlogs),
     ]
 
 
@@ -60,14 +60,11 @@ def _alerts() -> Iterator[Matter]:
         yield Matter("firing", alert.message, alert.rule.name, reverse("dashboard:alerts"))
 
 
-def _unserved(queues: Sequence[QueueFigures]) -> Iterator[Matter]:
-    for queue in queues:
-        if not queue.workers:
-            waiting = queue.waiting + queue.paused
-            more = (
-                f"{waiting:,} {'job waits' if waiting == 1 else 'jobs wait'}" if waiting else "nothing waits there yet"
-            )
-            yield Matter("error", f"No worker takes jobs of queue {queue.name}", more, _queue(queue.name))
+def _unserved(backlogs: Sequence[Backlog]) -> Iterator[Matter]:
+    for backlog in backlogs:
+        if not backlog.workers:
+            more = _wait(backlog) if backlog.pending.number else "nothing waits there yet"
+            yield Matter("error", f"No worker takes jobs of queue {backlog.queue}", more, _page(backlog))
 
 
 def _workers() -> Iterator[Matter]:
@@ -86,16 +83,11 @@ def _workers() -> Iterator[Matter]:
             yield Matter("stuck", f"Worker {worker} is stuck", threads, address)
 
 
-def _backlogs(queues: Sequence[QueueFigures]) -> Iterator[Matter]:
-    for queue in queues:
-        if not queue.is_paused and (queue.oldest_wait_seconds or 0) > OLD_BACKLOG:
-            age = shown.rough(queue.oldest_wait_seconds or 0)
-            yield Matter(
-                "warning",
-                f"Jobs of queue {queue.name} have waited {age}",
-                f"{queue.waiting:,} wait",
-                _queue(queue.name),
-            )
+def _old(backlogs: Sequence[Backlog]) -> Iterator[Matter]:
+    for backlog in backlogs:
+        if not backlog.queue.paused_at and (seconds := backlog.oldest_wait_seconds or 0) > OLD_BACKLOG:
+            words = f"Jobs of queue {backlog.queue} have waited {shown.rough(seconds)}"
+            yield Matter("warning", words, _wait(backlog), _page(backlog))
 
 
 def _new() -> Iterator[Matter]:
@@ -104,13 +96,19 @@ def _new() -> Iterator[Matter]:
         yield Matter("warning", words, group.message, reverse("dashboard:error", args=[group.pk]))
 
 
-def _paused(queues: Sequence[QueueFigures]) -> Iterator[Matter]:
-    for queue in queues:
-        if queue.is_paused:
+def _paused(backlogs: Sequence[Backlog]) -> Iterator[Matter]:
+    for backlog in backlogs:
+        queue = backlog.queue
+        if queue.paused_at:
             until = f"until {timezone.localtime(queue.paused_until):%Y-%m-%d %H:%M}" if queue.paused_until else ""
-            more = ", ".join(part for part in (until, queue.paused_reason) if part)
-            yield Matter("paused", f"Queue {queue.name} is paused, {queue.paused:,} wait", more, _queue(queue.name))
+            more = ", ".join(part for part in (until, queue.reason) if part)
+            yield Matter("paused", f"Queue {queue} is paused, {_wait(backlog)}", more, _page(backlog))
 
 
-def _queue(name: str) -> str:
-    return reverse("dashboard:queue", args=[name])
+def _wait(backlog: Backlog) -> str:
+    number, approximate = backlog.pending
+    return f"{'about ' if approximate else ''}{number:,} {'job waits' if number == 1 else 'jobs wait'}"
+
+
+def _page(backlog: Backlog) -> str:
+    return reverse("dashboard:queue", args=[backlog.queue.name])

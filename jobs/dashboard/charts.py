@@ -1,15 +1,16 @@
 """The history of a range: its numbers, charts of its course, and on demand a table of what the charts show."""
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from django.http import HttpRequest
 from django.utils import timezone
 
 from jobs import statistics
-from jobs.statistics import Point
+from jobs.statistics import Point, Summary
 
 USUAL: Final = "24h"
-RANGES: Final = {"15m": "15 min", "1h": "1 hour", "6h": "6 hours", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
+RANGES: Final = {"15m": "15 min", "1h": "1 h", "6h": "6 h", "24h": "24 h", "7d": "7 d", "30d": "30 d"}
 LABELS: Final = {"7d": "%a %H:%M", "30d": "%d %b"}
 BAD_FAILURE_RATE: Final = 5.0  # percent
 
@@ -84,6 +85,7 @@ def _plain(chart: Chart) -> list[dict[str, Any]]:
     return [series._asdict() for series in chart.series]
 
 
-def usual_seconds() -> dict[str, float | None]:
+def usual_seconds(types: Mapping[str, Summary] | None = None) -> dict[str, float | None]:
     """How long a run of each type took on average, of late."""
-    return {name: one.avg_run_ms and one.avg_run_ms / 1000 for name, one in statistics.by_type(USUAL).items()}
+    types = statistics.by_type(USUAL) if types is None else types
+    return {name: one.avg_run_ms and one.avg_run_ms / 1000 for name, one in types.items()}

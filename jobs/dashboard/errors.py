@@ -16,7 +16,7 @@ from jobs.models import ErrorGroup, Event, Failure
 SHOWN = 50
 FAILURES_SHOWN = 20
 EVER: Final = "ever"
-RANGES: Final = {"1h": "1 hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days", EVER: "ever"}
+RANGES: Final = {"1h": "1 h", "24h": "24 h", "7d": "7 d", "30d": "30 d", EVER: "ever"}
 USUAL: Final = "7d"
 STATES: Final = {"open": False, "resolved": True, "all": None}
 
@@ -61,7 +61,6 @@ def error(request: HttpRequest, fingerprint: str) -> HttpResponse:
         "failures": failures.select_related("job").defer("traceback", "job__payload", "job__result")[:FAILURES_SHOWN],
         "sample": failures.first(),
         "events": [(event, changes(event)) for event in Event.objects.filter(subject=f"error {fingerprint}")[:SHOWN]],
-        "to_retry": bulk.preview(_failed(fingerprint), bulk.Action.RETRY),
     }
     return show(request, "jobs/error.html", context)
 

@@ -15,7 +15,7 @@ from jobs import bulk, shown
 from jobs.dashboard.access import page, show
 from jobs.dashboard.charts import usual_seconds
 from jobs.dashboard.joblist import RANKS
-from jobs.dashboard.timeline import timeline
+from jobs.dashboard.timeline import legend, timeline
 from jobs.dashboard.waiting import reasons
 from jobs.errors import UnknownProcessor
 from jobs.models import Failure, Job, LogLine, Status
@@ -51,10 +51,12 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
     found = job_or_404(job_id)
     failures = list(Failure.objects.filter(job=job_id).order_by("run"))
     children = list(Job.objects.filter(parent=job_id).defer("payload", "result", "canvas")[: RELATED + 1])
+    parts = timeline(found, failures)
     context: dict[str, object] = {
         "job": found,
         "description": _description(found),
-        "parts": timeline(found, failures),
+        "parts": parts,
+        "legend": legend(parts),
         "reasons": reasons(found),
         "failures": failures[::-1],
         "last_failure": failures[-1] if failures and found.status == Status.FAILED else None,

@@ -48,7 +48,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "").strip()
     try:
         found = search.understand(query)
-        shown, counts = search.find(found, request.GET.get("after", "")), search.counts(found)
+        shown, counts = search.find_and_count(found, request.GET.get("after", ""))
     except InvalidQuery as error:
         return show(request, "jobs/jobs.html", {"query": query, "error": error, "tabs": _tabs(Search(()), None, "")})
     status = found.statuses[0] if len(found.statuses) == 1 else None

@@ -4,15 +4,14 @@ It is refreshed in three parts, each at its own pace; a refresh computes its own
 """
 
 from typing import Any, Final
-from uuid import UUID
 
 from django.db.models import OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from jobs import lifecycle, metrics, scheduling
+from jobs import metrics, scheduling, statistics
 from jobs.dashboard import charts
-from jobs.dashboard.access import action, actor, back, page, show, tell
+from jobs.dashboard.access import page, show
 from jobs.dashboard.attention import matters
 from jobs.models import Failure, Job, Status
 
@@ -31,23 +30,27 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 def now(request: HttpRequest) -> dict[str, Any]:
     """What needs attention, and how many jobs are in each state."""
-    queues = metrics.queue_figures()
+    backlogs = metrics.backlogs()
     return {
-        "matters": matters(queues),
+        "matters": matters(backlogs),
         "totals": [(status.value, count) for status, count in metrics.totals().items()],
         "oldest": metrics.oldest_waiting(),
-        "paused": sum(queue.paused for queue in queues),
-        "workers": len({name for queue in queues for name in queue.workers}),
+        "paused": sum(backlog.pending.number for backlog in backlogs if backlog.queue.paused_at),
+        "workers": len({name for backlog in backlogs for name in backlog.workers}),
     }
 
 
 def lists(request: HttpRequest) -> dict[str, Any]:
     """What runs, what failed last, what comes next."""
     running = Job.objects.filter(status=Status.PROCESSING).defer("payload", "result", "canvas")
-    states = [state for state in scheduling.states() if state.next_runs]
+    types = statistics.by_type()
+    busiest = sorted(types.items(), key=lambda item: (-item[1].completed - item[1].failed, item[0]))
+    states = [state for state in scheduling.states(enabled=True, history=0) if state.next_runs]
     return {
         "running": running.order_by("started_at")[:SHOWN],
-        "usual": charts.usual_seconds(),
+        "usual": charts.usual_seconds(types),
+        "types": busiest[:SHOWN],
+        "bad_failure_rate": charts.BAD_FAILURE_RATE,
         "failed": newest_failures(),
         "schedules": sorted(states, key=lambda state: state.next_runs[0])[:SCHEDULES_SHOWN],
     }
@@ -58,14 +61,7 @@ def newest_failures() -> list[Any]:
     last = Failure.objects.filter(job=OuterRef("pk")).order_by("-run")
     failed = Job.objects.filter(status=Status.FAILED).defer("payload", "result", "canvas")
     newest = failed.annotate(error=Subquery(last.values("error")[:1]), message=Subquery(last.values("message")[:1]))
-    return list(newest.order_by("-finished_at")[:SHOWN])
+    return list(newest.order_by("-finished_at", "-id")[:SHOWN])
 
 
 PARTS: Final = {"now": now, "history": charts.history, "lists": lists}
-
-
-@action("jobs.retry_job")
-def retry(request: HttpRequest, job_id: UUID) -> HttpResponse:
-    answer = lifecycle.retry([job_id], actor=actor(request))
-    tell(request, len(answer.retried), "The job waits again, with all its attempts.", answer.skipped.get(job_id, ""))
-    return back(request, "dashboard:job", job_id)

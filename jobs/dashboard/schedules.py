@@ -15,6 +15,8 @@ from jobs.models import Event
 from jobs.scheduling import ScheduleState
 
 LATE = 60  # seconds after a due time of which nothing has become
+SCHEDULES = 30  # on one page
+CELLS = 20  # of each one's strip
 PAGE = 30  # due times
 EVENTS = 20
 SHOWN = {"": "All", "running": "Running", "stopped": "Stopped"}
@@ -25,14 +27,21 @@ may_view = staff_only("django_celery_beat.view_periodictask")
 @page
 @may_view
 def schedules(request: HttpRequest) -> HttpResponse:
-    found = scheduling.states()
-    late = {each.name for each in scheduling.overdue(LATE)}
-    chosen = request.GET.get("show", "")
+    chosen, after = request.GET.get("show", ""), request.GET.get("after", "")
     if chosen not in SHOWN:
         chosen = ""
-    by_tab = {"": found, "running": [s for s in found if s.enabled], "stopped": [s for s in found if not s.enabled]}
-    tabs = [{"name": name, "words": words, "count": len(by_tab[name])} for name, words in SHOWN.items()]
-    context = {"schedules": by_tab[chosen], "late": late, "tabs": tabs, "chosen": chosen, "total": len(found)}
+    enabled = {"": None, "running": True, "stopped": False}[chosen]
+    found = scheduling.states(enabled=enabled, after=after, limit=SCHEDULES + 1, history=CELLS)
+    running, stopped = scheduling.counts()
+    counts = {"": running + stopped, "running": running, "stopped": stopped}
+    context = {
+        "schedules": found[:SCHEDULES],
+        "next": found[SCHEDULES - 1].name if len(found) > SCHEDULES else None,
+        "after": after,
+        "late": {each.name for each in scheduling.overdue(LATE)},
+        "tabs": [{"name": name, "words": words, "count": counts[name]} for name, words in SHOWN.items()],
+        "chosen": chosen,
+    }
     return show(request, "jobs/schedules.html", context)
 
 

@@ -25,7 +25,11 @@ class Drawn(NamedTuple):
     kind: str
     x: float
     width: float
-    words: str
+    seconds: float
+
+    @property
+    def words(self) -> str:
+        return _words(self.kind, self.seconds)
 
 
 def timeline(job: Job, failures: Sequence[Failure]) -> list[Drawn]:
@@ -39,9 +43,20 @@ def timeline(job: Job, failures: Sequence[Failure]) -> list[Drawn]:
     for part in parts:
         width = max(LEAST, WIDTH * (part.end - part.start).total_seconds() / whole)
         x = min(WIDTH - width, WIDTH * (part.start - begin).total_seconds() / whole)
-        words = f"{part.kind} for {shown.duration((part.end - part.start).total_seconds())}"
-        drawn.append(Drawn(part.kind, round(x, 1), round(width, 1), words))
+        drawn.append(Drawn(part.kind, round(x, 1), round(width, 1), (part.end - part.start).total_seconds()))
     return drawn
+
+
+def legend(drawn: Sequence[Drawn]) -> list[tuple[str, str]]:
+    """Each kind that there is, and how long it took in all."""
+    seconds: dict[str, float] = {}
+    for part in drawn:
+        seconds[part.kind] = seconds.get(part.kind, 0.0) + part.seconds
+    return [(kind, _words(kind, total)) for kind, total in seconds.items()]
+
+
+def _words(kind: str, seconds: float) -> str:
+    return f"{'earlier attempts' if kind == 'earlier' else kind} {shown.duration(seconds)}"
 
 
 def _parts(job: Job, failures: Sequence[Failure]) -> Iterator[Part]:

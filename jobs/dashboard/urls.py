@@ -32,7 +32,6 @@ urlpatterns = [
     path("jobs/<uuid:job_id>", job.job, name="job"),
     path("jobs/<uuid:job_id>/rerun", new.rerun, name="rerun"),
     path("jobs/<uuid:job_id>/<slug:action>", jobactions.job_action, name="job-action"),
-    path("jobs/<uuid:job_id>/retry", overview.retry, name="retry"),
     path("jobs/queues", queues.queues, name="queues"),
     path("jobs/queues/<str:name>", queues.queue, name="queue"),
     path("jobs/queues/<str:name>/pause", queues.pause, name="pause"),

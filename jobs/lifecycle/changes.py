@@ -179,7 +179,7 @@ def set_priority(ids: Collection[UUID], priority: int, *, actor: str) -> list[UU
 
 _RUN_NOW = """
 UPDATE jobs_job j SET status = 'pending', scheduled_at = now()
-FROM (SELECT id, scheduled_at FROM jobs_job WHERE id = ANY(%(ids)s::uuid[]) AND status = 'scheduled'
+FROM (SELECT id, scheduled_at FROM jobs_job WHERE id = ANY(%(ids)s::uuid[]) AND status || '' = 'scheduled'
       ORDER BY id FOR NO KEY UPDATE) AS old
 WHERE j.id = old.id AND j.id = ANY(%(ids)s::uuid[])
 RETURNING j.id, j.queue, old.scheduled_at, j.scheduled_at

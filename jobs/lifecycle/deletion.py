@@ -112,10 +112,11 @@ def remove(ids: Collection[UUID], *, actor: str) -> Removed:
     return Removed([job for job in ids if job in removed], skipped)
 
 
-def _remove(ids: Collection[UUID], actor: str) -> list[Any]:
-    """Id, status, type and queue of each job that was deleted."""
-    rows = fetch(_REMOVABLE, {"ids": list(ids)})
-    cancel([job for job, status, *_ in rows if status not in TERMINAL], actor=actor)
+def _remove(ids: Collection[UUID], actor: str, *, still: Status | None = None) -> list[Any]:
+    """Id, status, type and queue of each job that was deleted: if it is `still` so, now that it is locked."""
+    rows = [row for row in fetch(_REMOVABLE, {"ids": list(ids)}) if still is None or row[1] == still]
+    if waiting := [job for job, status, *_ in rows if status not in TERMINAL]:
+        cancel(waiting, actor=actor)
     fetch(_REMOVE, {"ids": [job for job, *_ in rows]})
     transaction.on_commit(partial(events.changed, [job for job, *_ in rows]), robust=True)
     return rows
@@ -138,7 +139,7 @@ def clean(queue: str, status: Status, age_seconds: float, limit: int, *, actor: 
         aged = Job.objects.filter(queue=queue, status=status).filter(
             **{f"{since}__lte": Now() - timedelta(seconds=age_seconds)}
         )
-        removed = len(_remove(list(aged.order_by(since).values_list("id", flat=True)[:limit]), actor))
+        removed = len(_remove(list(aged.order_by(since).values_list("id", flat=True)[:limit]), actor, still=status))
         if removed:
             after = {"removed": removed, "status": status.value, "older than": age_seconds}
             Event.objects.create(queue=queue, kind="cleaned", actor=actor, after=after)

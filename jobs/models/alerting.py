@@ -82,9 +82,7 @@ class Notice(models.Model):
             models.UniqueConstraint(name="notice_once", fields=["alert", "about", "channel"]),
         ]
         indexes: ClassVar = [
-            models.Index(
-                fields=["next_try_at"], name="notice_to_send", condition=models.Q(next_try_at__isnull=False)
-            )
+            models.Index(fields=["next_try_at"], name="notice_to_send", condition=models.Q(next_try_at__isnull=False))
         ]
 
     def __str__(self) -> str:

@@ -50,7 +50,7 @@ class ScheduleRun(models.Model):
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.ENQUEUED, db_default="enqueued")
     job = models.UUIDField(null=True, blank=True)
     reason = models.TextField(blank=True, default="", db_default="")
-    created_at = models.DateTimeField(db_default=Now())
+    created_at = models.DateTimeField(db_default=Now())  # since when its outcome is this; when its job was enqueued
 
     class Meta:
         ordering: ClassVar = ["-due_at"]

@@ -72,7 +72,7 @@ class ErrorRollup(models.Model):
 
 
 class RolledUp(models.Model):
-    """Up to when jobs are rolled up: one row, locked by who does it. A quiet minute before then is known to be quiet."""
+    """Up to when jobs are rolled up: one row, locked by who does it. A minute before then without rows was quiet."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1, editable=False)
     until = models.DateTimeField()

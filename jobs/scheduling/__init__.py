@@ -7,8 +7,8 @@ what rooms declare is `jobs.schedules`'.
 from jobs.schedules import CRON_EXPRESSIONS, MissedRuns, Overlap
 from jobs.scheduling.crons import Validation, next_runs, validate, words
 from jobs.scheduling.fields import ScheduleFields
-from jobs.scheduling.payloads import payload_of
-from jobs.scheduling.states import Overdue, Run, ScheduleState, history, overdue, state, states
+from jobs.scheduling.payloads import payload_of, shown_payload, with_secrets
+from jobs.scheduling.states import Overdue, Run, ScheduleState, counts, history, overdue, state, states
 from jobs.scheduling.verbs import Snapshot, create, delete, record_saved, run, snapshot, start, stop, update
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "ScheduleState",
     "Snapshot",
     "Validation",
+    "counts",
     "create",
     "delete",
     "history",
@@ -29,6 +30,7 @@ __all__ = [
     "payload_of",
     "record_saved",
     "run",
+    "shown_payload",
     "snapshot",
     "start",
     "state",
@@ -36,5 +38,6 @@ __all__ = [
     "stop",
     "update",
     "validate",
+    "with_secrets",
     "words",
 ]

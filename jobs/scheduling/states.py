@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django_celery_beat.models import PeriodicTask
 
 from jobs.duetimes import Rule, rule_of
@@ -64,14 +64,29 @@ class ScheduleState:
         return self.next_runs[0] if self.next_runs else None
 
 
-def states() -> list[ScheduleState]:
-    """All schedules by name. Three queries, however many there are."""
-    return _states(rows().order_by("name"))
+def states(
+    *, enabled: bool | None = None, after: str = "", limit: int | None = None, history: int = HISTORY
+) -> list[ScheduleState]:
+    """Schedules by name: all of them, or up to `limit` with later names than `after`.
+
+    Three queries, however many there are; two, and no last job but one by hand, with a `history` of 0 due times.
+    """
+    found = rows().filter(name__gt=after) if after and storable(after) == after else rows()
+    if enabled is not None:
+        found = found.filter(enabled=enabled)
+    return _states(found.order_by("name")[:limit], history)
+
+
+def counts() -> tuple[int, int]:
+    """How many schedules are switched on, and how many are off."""
+    on = Count("pk", filter=Q(enabled=True))
+    found = PeriodicTask.objects.aggregate(on=on, total=Count("pk"))
+    return found["on"], found["total"] - found["on"]
 
 
 def state(name: str) -> ScheduleState:
     """One schedule. Raises UnknownSchedule."""
-    for found in _states(named(name)):
+    for found in _states(named(name), HISTORY):
         return found
     raise UnknownSchedule(f"there is no schedule {name!r}")
 
@@ -116,21 +131,21 @@ def _due(task: PeriodicTask, moment: datetime) -> datetime | None:
     return None if is_settled else due
 
 
-def _states(tasks: QuerySet[PeriodicTask]) -> list[ScheduleState]:
-    last = ScheduleRun.objects.filter(schedule=OuterRef("name")).order_by("-due_at").values("pk")[:HISTORY]
+def _states(tasks: QuerySet[PeriodicTask], history: int) -> list[ScheduleState]:
+    last = ScheduleRun.objects.filter(schedule=OuterRef("name")).order_by("-due_at").values("pk")
     # Without `exclude` the planner does not know that the partial index will do.
     by_hand = Event.objects.filter(schedule=OuterRef("name"), kind=RUN).exclude(schedule="").order_by("-id")
+    if history:
+        tasks = tasks.annotate(last=ArraySubquery(last[:history]))
     found = list(
         tasks.annotate(
-            last=ArraySubquery(last),
-            by_hand_at=Subquery(by_hand.values("at")[:1]),
-            by_hand=Subquery(by_hand.values("after__job")[:1]),
+            by_hand_at=Subquery(by_hand.values("at")[:1]), by_hand=Subquery(by_hand.values("after__job")[:1])
         )
     )
-    runs = ScheduleRun.objects.in_bulk([pk for task in found for pk in task.last])
+    runs = ScheduleRun.objects.in_bulk([pk for task in found for pk in task.last]) if history else {}
     jobs = {run.job for run in runs.values() if run.job} | {UUID(task.by_hand) for task in found if task.by_hand}
     statuses = _statuses(jobs)
-    return [_state(task, [runs[pk] for pk in task.last if pk in runs], statuses) for task in found]
+    return [_state(task, [runs[pk] for pk in task.last if pk in runs] if history else [], statuses) for task in found]
 
 
 def _statuses(jobs: Collection[UUID]) -> dict[UUID, str]:

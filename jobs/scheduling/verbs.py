@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django_celery_beat.models import PeriodicTask
 
+from jobs import events
 from jobs.calling import get_processor
 from jobs.errors import InvalidSchedule, UnknownSchedule
 from jobs.lifecycle import Enqueued
@@ -46,7 +47,8 @@ def update(name: str, changes: Mapping[str, Any], *, actor: str) -> ScheduleStat
     with transaction.atomic():
         task = _row(name, lock=True)
         before = snapshot(task)
-        PeriodicTask.objects.filter(pk=task.pk).update(**columns(changes, task), date_changed=Now())
+        if found := columns(changes, task):
+            PeriodicTask.objects.filter(pk=task.pk).update(**found, date_changed=Now())
         policies = {key: changes[key] for key in ("overlap", "missed_runs") if key in changes}
         if policies:
             ScheduleOptions.objects.update_or_create(schedule=task, defaults=policies)
@@ -110,6 +112,7 @@ def _record(
 ) -> None:
     values = [json.loads(json.dumps(side, cls=DjangoJSONEncoder)) for side in (before, after)]  # times among them
     Event.objects.create(schedule=name, kind=kind, actor=actor[:150], before=values[0], after=values[1])
+    transaction.on_commit(events.changed, robust=True)
 
 
 class Snapshot(NamedTuple):

@@ -7,15 +7,16 @@ All terms must hold. What jobs are shown as, and what is done to them, is left t
 
 from jobs.models import Job, JobQuerySet
 from jobs.search.language import InvalidQuery, quoted
-from jobs.search.pages import Page, counts, find, patience
-from jobs.search.terms import Search, understand
+from jobs.search.pages import Page, find, find_and_count, patience
+from jobs.search.terms import Search, hide, understand
 
 __all__ = [
     "InvalidQuery",
     "Page",
     "Search",
-    "counts",
     "find",
+    "find_and_count",
+    "hide",
     "jobs_matching",
     "patience",
     "quoted",

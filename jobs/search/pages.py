@@ -4,6 +4,7 @@ No page costs more than a bounded look. A search that an index answers with few 
 looks at so many jobs in order, and says so when they were not enough to fill it: the next page goes on from there.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Count as Number
 from django.db.models import Q, QuerySet
 from psycopg.errors import QueryCanceled
 
@@ -59,20 +59,15 @@ def find(search: Search, after: str = "", limit: int = 50, *, whole: bool = Fals
         return _Finder(search, () if whole else LONG).page(after, limit)
 
 
-def counts(search: Search) -> dict[Status, Count] | None:
-    """How many jobs of each status there are, or None where only looking at each job would tell.
+def find_and_count(search: Search, after: str = "", limit: int = 50) -> tuple[Page, dict[Status, Count] | None]:
+    """A page, and how many jobs of each status there are; None where only looking at each job would tell.
 
-    What the search says of the status is left out.
+    What the search says of the status is left out of the numbers.
     """
     with patience():
-        finder = _Finder(search.without_status())
-        if finder.are_few:
-            rows = finder.few().order_by().values_list("status").annotate(Number("id"))
-            found: dict[str, int] = dict(rows)
-            return {status: Count(found.get(status, 0), approximate=False) for status in Status}
-    if finder.search.conditions:
-        return None
-    return {status: metrics.count(Job.objects.filter(status=status)) for status in Status}
+        rest = _Finder(search.without_status())
+        finder = _Finder(search, are_few=rest.are_few) if len(search.statuses) < len(Status) else rest
+        return finder.page(after, limit), rest.counts()
 
 
 @contextmanager
@@ -92,7 +87,7 @@ def patience() -> Iterator[None]:
 class _Finder:
     """A search on its way to a page."""
 
-    def __init__(self, search: Search, left_out: Sequence[str] = LONG) -> None:
+    def __init__(self, search: Search, left_out: Sequence[str] = LONG, *, are_few: bool = False) -> None:
         self.search = search
         self.left_out = left_out
         self.statuses = search.statuses
@@ -100,7 +95,7 @@ class _Finder:
         self.order = ORDERS[alone] if alone else NEWEST
         rest = search.without_status().conditions
         self.indexed = [condition for condition in rest if condition.indexed]
-        self.are_few = bool(self.indexed) and self._arms(self.indexed)[: FEW + 1].count() <= FEW
+        self.are_few = are_few or (bool(self.indexed) and sum(self._numbers(self.indexed).values()) <= FEW)
         # Read off the index of the order itself; there is one of types, too, in the order of their ends.
         ordered = [c for c in rest if c.time == self.order[0].lstrip("-")]
         if self.order == ENDED:
@@ -108,15 +103,26 @@ class _Finder:
         self.ordered = ordered
         self.others = [condition for condition in rest if condition not in ordered]
 
-    def _arms(self, conditions: Iterable[Condition]) -> QuerySet[Any, Any]:
-        """Ids of the first few jobs with these conditions: of finished ones by their indexes, and of the others."""
+    def _numbers(self, conditions: Iterable[Condition]) -> Counter[str]:
+        """How many jobs of each status have these conditions, up to a few. Without ids an index alone may tell."""
+        return Counter(self._arms(conditions, "status").values_list("status", flat=True)[: FEW + 1])
+
+    def counts(self) -> dict[Status, Count] | None:
+        if self.are_few:
+            numbers = self._numbers(self.search.conditions)
+            return {status: Count(numbers[status], approximate=False) for status in Status}
+        return None if self.search.conditions else metrics.totals()
+
+    def _arms(self, conditions: Iterable[Condition], what: str = "id") -> QuerySet[Any, Any]:
+        """The first few jobs with these conditions: finished ones by their indexes, and the others."""
         q = all_of(conditions)
         ended = [status for status in self.statuses if status in TERMINAL]
         arms = [Job.objects.filter(q, status__in=ended)] if ended else []
         arms += [Job.objects.filter(q, status=status) for status in self.statuses if status in ACTIVE]
         if not arms:
             return Job.objects.none().values("id")
-        first, *more = [arm.order_by().values("id")[: FEW + 1] for arm in arms]
+        first: QuerySet[Any, Any]
+        first, *more = [arm.order_by().values(what)[: FEW + 1] for arm in arms]
         return first.union(*more, all=True) if more else first
 
     def few(self) -> JobQuerySet:

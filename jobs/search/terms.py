@@ -4,7 +4,7 @@ import json
 import math
 import re
 import string
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,20 @@ AGES = {"created": "created_at", "started": "started_at", "finished": "finished_
 NUMBERS = {"attempt": 32_767, "losses": 32_767}
 
 Moment = datetime | Now  # when the query is asked
+Path = Sequence[str]  # of a field within a payload
+
+
+def _nothing(path: Path) -> bool:
+    return False
+
+
+_is_secret: Callable[[Path], bool] = _nothing
+
+
+def hide(is_secret: Callable[[Path], bool]) -> None:
+    """Refuse to look for the values of these fields. Told by who knows the job types."""
+    global _is_secret
+    _is_secret = is_secret
 
 
 @dataclass(frozen=True)
@@ -163,6 +177,8 @@ def _payload(term: Term) -> Q:
     path = term.field.removeprefix("payload.").split(".")
     if not all(path):
         raise term.expected("names between the dots, as in payload.customer.id:7")
+    if _is_secret(path):
+        raise term.expected("a field that is shown: this one is a secret")
     q = Q()
     for value in _values(term.value):
         for held in (value, [value]):

@@ -177,16 +177,19 @@ def _edges(seen: Window) -> list[Stretch]:
 
 _WANTED = f"""CASE WHEN %(type)s = '{EACH}' THEN type <> '' ELSE type = %(type)s END
     AND CASE WHEN %(queue)s = '{EACH}' THEN queue <> '' ELSE queue = %(queue)s END"""
+# With the roll-ups how far they go, as one statement sees both: a minute is in them or read from jobs, never in both.
 _READ = f"""
-SELECT extract(epoch FROM r.at)::bigint, r.type, r.queue, r.outcome, r.count, r.wait_ms, r.run_ms, r.waits, r.runs
-FROM {rows("jobs_rollup", _WANTED)}
+SELECT known.until, r.* FROM (SELECT max(until) AS until FROM jobs_rolledup) AS known LEFT JOIN (
+    SELECT extract(epoch FROM at)::bigint, type, queue, outcome, count, wait_ms, run_ms, waits, runs
+    FROM {rows("jobs_rollup", _WANTED)}) AS r ON true
 """  # noqa: S608
 
 
 def _rows(seen: Window, parts: list[Stretch], type: str, queue: str) -> Iterator[Tallied]:
     """Of a type and a queue: empty for all together, EACH for all one by one."""
-    yield from map(Tallied._make, fetch(_READ, {**parameters(parts), "type": type, "queue": queue}))
-    for row in tallied_live(max(seen.live, seen.begin)):
+    found = fetch(_READ, {**parameters(parts), "type": type, "queue": queue})
+    yield from (Tallied(*row) for _, *row in found if row[0] is not None)
+    for row in tallied_live(seen.live(found[0][0])):
         if _is(row.type, type) and _is(row.queue, queue):
             yield row
 

@@ -18,7 +18,6 @@ RANGES: Final = {
     "30d": timedelta(days=30),
 }
 _BUCKETS: Final = [(timedelta(hours=6), Period.MINUTE), (timedelta(days=7), Period.HOUR)]  # longer ones: days
-_NOW: Final = "SELECT statement_timestamp(), (SELECT until FROM jobs_rolledup WHERE id = 1)"
 
 
 class Window(NamedTuple):
@@ -27,12 +26,16 @@ class Window(NamedTuple):
     begin: datetime
     now: datetime
     bucket: Period
-    live: datetime  # from here on jobs are read, and roll-ups before
 
     @property
     def hours(self) -> float:
         """How long it is so far."""
         return (self.now - self.begin) / timedelta(hours=1)
+
+    def live(self, rolled_up: datetime | None) -> datetime:
+        """From when on jobs are read: from where roll-ups end, unless they are far behind."""
+        oldest = floor(self.now, Period.MINUTE) - LIVE
+        return max(rolled_up or oldest, oldest, self.begin)
 
     def buckets(self) -> Iterator[datetime]:
         """The begin of each."""
@@ -54,11 +57,10 @@ def window(range: str | timedelta) -> Window:
     """The range by its name in RANGES, or of that length. Raises KeyError for an unknown name."""
     length = RANGES[range] if isinstance(range, str) else range
     bucket = next((period for most, period in _BUCKETS if length <= most), Period.DAY)
-    ((now, until),) = fetch(_NOW, {})
+    ((now,),) = fetch("SELECT statement_timestamp()", {})
     now = now.astimezone(UTC)
-    oldest = floor(now, Period.MINUTE) - LIVE
-    begin = floor(now - length, bucket) + timedelta(seconds=bucket)
-    return Window(begin, now, bucket, max(until or oldest, oldest))
+    begin = min(floor(now - length, bucket) + timedelta(seconds=bucket), floor(now, bucket))
+    return Window(begin, now, bucket)
 
 
 def stretches(begin: datetime, end: datetime) -> list[Stretch]:

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 from jobs import shown
 from jobs.metrics import Count
 from jobs.models import Job
+from jobs.scheduling import Run
 from jobs.search import quoted
 
 register = template.Library()
@@ -93,6 +94,12 @@ def duration(seconds: float | None) -> str:
 
 
 @register.filter
+def age(seconds: float | None) -> str:
+    """Of what need not be known to the second: `8 s`, `47 min`, `3 d`."""
+    return EMPTY if seconds is None else shown.rough(seconds)
+
+
+@register.filter
 def milliseconds(value: float | None) -> str:
     return EMPTY if value is None else shown.duration(value / 1000)
 
@@ -152,6 +159,37 @@ def relative(when: datetime | None) -> SafeString | str:
 def as_json(value: Any) -> str:
     """For people to read."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+@register.simple_tag
+def strip(runs: Sequence[Run]) -> SafeString | str:
+    """What became of due times, newest first in `runs`, as cells from the oldest on: each leads to its job."""
+    if not runs:
+        return format_html('<span class="muted">{}</span>', EMPTY)
+    cells = [_cell(run) for run in reversed(runs)]
+    return format_html(
+        '<ul class="strip" aria-label="Last due times, oldest first">{}</ul>', SafeString("".join(cells))
+    )
+
+
+def _cell(run: Run) -> SafeString:
+    words = f"{timezone.localtime(run.due_at):%Y-%m-%d %H:%M:%S} {run.job_status or run.outcome}"
+    if run.job_status:
+        address = reverse("dashboard:job", args=[run.job])
+        return format_html(
+            '<li><a class="cell cell-{}" href="{}" title="{}"><span class="sr-only">{}</span></a></li>',
+            run.job_status,
+            address,
+            words,
+            words,
+        )
+    why = run.reason or ("its job is deleted" if run.job else "")
+    return format_html(
+        '<li><span class="cell cell-{}" title="{}"><span class="sr-only">{}</span></span></li>',
+        run.outcome,
+        f"{words}: {why}" if why else words,
+        words,
+    )
 
 
 @register.simple_tag

@@ -1,6 +1,7 @@
 """docker-compose.yml says what the docs promise. Its commands need servers: run them by hand."""
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from django.conf import settings
 from django.core.management import get_commands
 
 ROOT = Path(__file__).parents[2]
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "jobyard"}
 
 
@@ -44,3 +46,12 @@ def test_variables_are_documented() -> None:
 def test_everything_that_can_be_asked_has_a_health_check() -> None:
     without = {name for name, service in SERVICES.items() if "healthcheck" not in service}
     assert without == {"caddy", "beat", "migrate"}  # the first asks others, the second shows in /api/jobs/health
+
+
+def test_the_site_believes_only_its_own_network_where_a_request_comes_from() -> None:
+    believed = re.search(r"--forwarded-allow-ips (\S+)", SERVICES["web"]["command"])
+    assert believed is not None
+    (network,) = COMPOSE["networks"]["default"]["ipam"]["config"]
+    assert network["subnet"] == believed[1]
+    assert ip_network(believed[1]).is_private
+    assert "trusted_proxies" not in (ROOT / "Caddyfile").read_text()  # Caddy then overwrites what clients send

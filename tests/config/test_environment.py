@@ -81,6 +81,22 @@ def test_a_choice_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     assert env.choice("A", "INFO", ("DEBUG", "INFO")) == "DEBUG"
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("100/s", (100, 1)), ("6000/m", (6000, 60)), ("5/h", (5, 3600)), ("off", None), ("", (1, 1))],
+)
+def test_a_rate(monkeypatch: pytest.MonkeyPatch, value: str, expected: tuple[int, int] | None) -> None:
+    monkeypatch.setenv("A", value)
+    assert env.rate("A", "1/s") == expected
+
+
+@pytest.mark.parametrize("value", ["100", "0/s", "-1/s", "1.5/s", "1/d", "/s", "x/s"])
+def test_other_rates_are_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("A", value)
+    with pytest.raises(SystemExit, match="A: "):
+        env.rate("A", "1/s")
+
+
 def test_a_database_by_network_and_by_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A", "postgres://me:p%40ss@db.example:5433/jobs?sslmode=require")
     database = env.database("A", "")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connection
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.integration.conftest import db, gate, start
 
@@ -28,6 +28,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1500, "height": 900})
         page.set_default_timeout(60_000)
+        expect.set_options(timeout=60_000)
         yield page
         connection.close()  # within the loop a test has one of its own
         browser.close()

@@ -5,12 +5,14 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
 from django.template import Context, Template
+from django.test import Client
 from playwright.sync_api import Page, Route, expect
 
 from jobs import lifecycle
 from jobs.management.embedded import free_port
-from jobs.models import Status
+from jobs.models import Job, Status
 from tests.integration import servers
 from tests.integration.jobtypes.tasks import step_by_step, whisper
 from tests.integration.workers import Start, wait_for_status
@@ -29,6 +31,7 @@ def site(db: None, tmp_path: Path) -> Iterator[servers.Server]:
     server = servers.site(tmp_path / "site.log", free_port(), free_port()).wait_until_up()
     yield server
     server.remove()
+    User.objects.all().delete()
 
 
 def show(page: Page, site: servers.Server, job: UUID, ttl: float = 600) -> list[str]:
@@ -118,6 +121,38 @@ def test_a_token_whose_time_is_over_shows_nothing(site: servers.Server, page: Pa
     show(page, site, job, ttl=-1)
     expect(page.get_by_role("alert")).to_have_text("The token is wrong or its time is over.")
     assert page.evaluate("told.map(([type]) => type)") == ["job-error"]
+
+
+def test_staff_s_pages_enqueue_and_ask(site: servers.Server, start: Start, page: Page) -> None:
+    start()
+    client = Client()
+    client.force_login(User.objects.create_superuser("operator"))
+    page.context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": site.url}])
+    page.goto(f"{site.url}/jobs/queues")  # a page that gives the CSRF cookie
+    made, lines, counts, health, refused = page.evaluate(
+        """async () => {
+            const jobs = await import("/static/jobs/progress.js");
+            const made = await jobs.createJob("step_by_step", { total: 1 }, { priority: "high" });
+            const [lines, onLog] = [[], (line) => lines.push(line.message)];
+            const end = await new Promise((onEnd) => jobs.follow(made.jobId, { onEnd, onLog }));
+            const refused = await jobs.createJob("step_by_step", { total: "one" }).catch((error) => error);
+            const why = [refused.status, refused.problem.errors[0].loc];
+            return [end, lines, await jobs.queueStatus(), await jobs.health(), why];
+        }"""
+    )
+    assert (made["status"], made["result"], made["priority"], lines) == ("completed", 1, 8, ["done"])
+    assert counts == {
+        "waiting": 0,
+        "active": 0,
+        "completed": 1,
+        "failed": 0,
+        "delayed": 0,
+        "paused": 0,
+        "approximate": False,
+    }
+    assert {"healthy", "issues"} <= health.keys()
+    assert refused == [422, ["body", "payload", "total"]]
+    assert Job.objects.get(id=made["id"]).created_by == "operator"
 
 
 def test_another_job_in_the_same_element(site: servers.Server, page: Page) -> None:

@@ -72,9 +72,10 @@ def test_a_schedule_is_made_and_fires(site: str, page: Page) -> None:
     due_times = page.get_by_role("region", name="Due times")
     expect(due_times).to_contain_text("It has not been due yet.")
     expect(due_times.get_by_role("row").nth(1)).to_contain_text("completed", timeout=PATIENCE)
-    run = ScheduleRun.objects.earliest("due_at")
-    job = Job.objects.get(schedule="smoke-signal")
-    assert (run.job, run.outcome, run.due_at.second) == (job.id, "enqueued", 0)
+    run = ScheduleRun.objects.filter(schedule="smoke-signal").earliest("due_at")
+    assert run.job is not None
+    job = Job.objects.get(id=run.job)
+    assert (job.schedule, run.outcome, run.due_at.second) == ("smoke-signal", "enqueued", 0)
     assert (job.payload["message"], job.status, job.created_by) == ("from the hill", Status.COMPLETED, "beat")
     due_times.get_by_role("list").get_by_role("link").first.click()  # its cell of the strip
     page.wait_for_url(f"{site}/jobs/{job.id}")

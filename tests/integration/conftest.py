@@ -23,6 +23,7 @@ from jobs.models import (
     Job,
     Leader,
     Limit,
+    LogLine,
     Queue,
     RolledUp,
     Rollup,
@@ -36,7 +37,7 @@ from tests.services import FOLDER
 
 def _empty() -> None:
     """Delete what a test leaves."""
-    for model in (Job, Failure, Event, Chord, BatchItem, Limit, Leader, Queue, Worker):
+    for model in (Job, Failure, Event, Chord, BatchItem, Limit, LogLine, Leader, Queue, Worker):
         model.objects.all().delete()
     for numbers in (Rollup, ErrorRollup, RolledUp, ErrorGroup):
         numbers.objects.all().delete()

@@ -66,7 +66,7 @@ def log_in(site: Client, *permissions: str) -> str:
 
 @pytest.fixture
 def operator(flower: Flower, site: Client) -> Iterator[httpx2.Client]:
-    with flower.visit(log_in(site, "view_job", "change_job")) as client:
+    with flower.visit(log_in(site, "view_job", "cancel_job", "add_job", "drain_worker")) as client:
         yield client
 
 
@@ -138,6 +138,28 @@ def test_who_may_only_look_cannot_act(flower: Flower, site: Client) -> None:
         assert watcher.post(f"/api/task/revoke/{job}").status_code == 403
         assert watcher.post("/api/task/async-apply/noop").status_code == 403
     assert Job.objects.get().status == Status.PENDING
+
+
+def test_acting_needs_the_permission_for_it_and_is_recorded(flower: Flower, site: Client) -> None:
+    actions = {
+        "/api/task/revoke/0192f000-0000-7000-8000-000000000000": "cancel_job",
+        "/api/task/async-apply/noop": "add_job",
+        "/api/worker/pool/grow/nobody@nowhere": "drain_worker",
+        "/api/worker/shutdown/nobody@nowhere": "drain_worker",
+    }
+    for action, needed in actions.items():
+        others = set(actions.values()) - {needed}
+        with flower.visit(log_in(site, "view_job", *others)) as visitor:
+            assert visitor.post(action).status_code == 403
+        User.objects.all().delete()
+    assert not Event.objects.exists()
+    with flower.visit(log_in(site, "view_job", *actions.values())) as visitor:
+        assert {visitor.post(action).status_code for action in actions} <= {200, 404}
+    assert list(Event.objects.order_by("id").values_list("subject", "kind", "actor")) == [
+        ("job type noop", "task async-apply in Flower", "operator"),
+        ("worker nobody@nowhere", "worker pool grow in Flower", "operator"),
+        ("worker nobody@nowhere", "worker shutdown in Flower", "operator"),
+    ]
 
 
 def test_posts_of_other_sites_are_refused(operator: httpx2.Client) -> None:

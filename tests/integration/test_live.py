@@ -1,6 +1,7 @@
 """Live changes: jobs in real workers, followed through a real web process."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -9,14 +10,17 @@ from typing import Any, NamedTuple
 import httpx2
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from jobs import broker, events, keys, lifecycle
 from jobs.management.embedded import free_port
-from jobs.models import ApiKey, Status
+from jobs.models import ApiKey, Event, Status
 from jobs.tokens import read_token
-from tests.integration import servers
+from tests.integration import servers as processes
+from tests.integration.conftest import Servers
 from tests.integration.jobtypes.tasks import noop, step_by_step
+from tests.integration.test_outages import postgres_stopped
 from tests.integration.workers import Start, wait_for, wait_for_status
 
 NO_REDIS = "redis://127.0.0.1:1/0"
@@ -33,7 +37,7 @@ class Told(NamedTuple):
 class Site:
     """A web process, and who calls it with a key."""
 
-    def __init__(self, server: servers.Server) -> None:
+    def __init__(self, server: processes.Server) -> None:
         self.server = server
         key = keys.create("live", [ApiKey.Scope.READ, ApiKey.Scope.WRITE])
         headers = {"Authorization": f"Bearer {key}"}
@@ -73,7 +77,7 @@ def start_site(db: None, tmp_path: Path) -> Iterator[Callable[..., Site]]:
             port = free_port()
             command = ["-m", "uvicorn", "config.asgi:application", "--port", str(port), "--lifespan", "off"]
             log = tmp_path / f"site-{port}.log"
-            server = servers.Server(log, command, port, "/readyz", role="web", DEBUG="true", **changes)
+            server = processes.Server(log, command, port, "/readyz", role="web", DEBUG="true", **changes)
             stack.callback(server.remove)
             site = Site(server.wait_until_up())
             stack.callback(site.client.close)
@@ -82,6 +86,12 @@ def start_site(db: None, tmp_path: Path) -> Iterator[Callable[..., Site]]:
         yield start_site
     ApiKey.objects.all().delete()
     User.objects.all().delete()
+
+
+@pytest.fixture
+def servers_and_site(servers: Servers, start_site: Callable[..., Site]) -> tuple[Servers, Site]:
+    """Servers that the test may stop, and a site on them."""
+    return servers, start_site()
 
 
 @pytest.fixture
@@ -202,10 +212,24 @@ def test_who_leaves_leaves_nothing(start_site: Callable[..., Site]) -> None:
     wait_for(lambda: listeners() == 0, "the end of the subscription")
 
 
+def test_streams_outlive_postgres_and_redis(servers_and_site: tuple[Servers, Site], start_on_servers: Start) -> None:
+    servers, site = servers_and_site
+    job = step_by_step.enqueue({"total": 1}, delay=600).id
+    with site.follow(f"/api/jobs/{job}/events") as stream:
+        assert next(stream).data["status"] == "scheduled"
+        with postgres_stopped(servers):
+            servers.valkey.kill()
+            wait_for(lambda: "watched jobs not read" in site.server.log.read_text(), "the site to notice")
+        servers.valkey.start()
+        wait_for(lambda: listeners() == 1, "a new subscription")
+        lifecycle.run_now([job], actor="ann")
+        start_on_servers()
+        *_, last = stream
+    assert last.data["status"] == "completed"
+
+
 def test_dashboards_are_told_of_every_change(site: Site, start: Start) -> None:
-    client = Client()
-    client.force_login(User.objects.create_superuser("operator"))
-    cookie = f"sessionid={client.cookies['sessionid'].value}"
+    cookie = log_in()
     assert site.client.get("/jobs/live").status_code == 403  # a key is no session
     with site.follow("/jobs/live", Cookie=cookie) as stream:
         wait_for(lambda: listeners() == 1, "the subscription")
@@ -213,3 +237,30 @@ def test_dashboards_are_told_of_every_change(site: Site, start: Start) -> None:
         assert next(stream).name == "changed"
         lifecycle.pause("default", actor="ann")
         assert next(stream).name == "changed"
+
+
+def test_dashboards_are_told_without_redis_too(start_site: Callable[..., Site]) -> None:
+    """By looking, of what nobody has published: here the rows of the audit trail."""
+    site = start_site(REDIS_URL=NO_REDIS)
+    told = threading.Event()
+
+    def act() -> None:
+        while not told.wait(0.5):
+            Event.objects.create(kind="note", actor="ann")
+        connection.close()
+
+    with site.follow("/jobs/live", Cookie=log_in()) as stream:
+        acting = threading.Thread(target=act)
+        acting.start()
+        try:
+            assert next(stream).name == "changed"
+        finally:
+            told.set()
+            acting.join()
+
+
+def log_in() -> str:
+    """The cookie of a superuser's session."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("operator"))
+    return f"sessionid={client.cookies['sessionid'].value}"

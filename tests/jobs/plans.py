@@ -26,7 +26,7 @@ class Plans:
 
     def explain(self, session: Any, query: str, parameters: Mapping[str, Any]) -> None:
         """Run a statement for its plan, and undo it."""
-        if query.lstrip().split(maxsplit=1)[0] not in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"):
+        if query.lstrip(" \n(").split(maxsplit=1)[0] not in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"):
             return
         with psycopg.Cursor(session) as cursor:
             cursor.execute("SAVEPOINT explained")

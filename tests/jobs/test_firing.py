@@ -157,6 +157,9 @@ class TestBuffer:
         beat.look()
         assert runs() == ["enqueued", "enqueued", "skipped"]
         assert Job.objects.get(id=job_of(1)).created_by == "beat"
+        assert reasons()[1] == "it waited for the end of an earlier job"
+        enqueued, skipped = ScheduleRun.objects.order_by("due_at")[1:]
+        assert scheduling.state("note").last_run == enqueued.created_at > skipped.created_at
         assert Job.objects.count() == PeriodicTask.objects.get().total_run_count == 2
 
     def test_also_when_it_is_cancelled(self, beat: Scheduler) -> None:
@@ -276,6 +279,14 @@ class TestOutage:
         last = start + timedelta(minutes=202)
         assert (event.kind, event.actor) == ("schedule-missed", "beat")
         assert event.after == {"first_due_at": start.isoformat(), "last_due_at": last.isoformat()}
+
+    def test_what_is_told_of_those_is_told_once(self, beat: Scheduler) -> None:
+        schedule(timedelta(minutes=1), due=1203, ago=timedelta(seconds=40), missed_runs="skip")
+        (task,) = rows()
+        watched = beat.watch(task)
+        look()
+        beat.settle(task, watched)
+        assert Event.objects.filter(kind="schedule-missed").count() == 1
 
     def test_another_policy_fires_nothing(self, beat: Scheduler) -> None:
         schedule(due=3, ago=HOUR / 2, missed_runs="skip")

@@ -61,9 +61,11 @@ def test_queues_have_their_waiting_and_running_jobs_and_workers() -> None:
 def test_visitors_are_staff_who_may_see_jobs() -> None:
     watcher, operator = staff("view_job"), staff("view_job", "change_job")
     root = User.objects.create_superuser("root")
-    assert visitor_of(visit(watcher)) == Visitor(watcher.username, may_act=False)
-    assert visitor_of(visit(operator)) == Visitor(operator.username, may_act=True)
-    assert visitor_of(visit(root)) == Visitor("root", may_act=True)
+    assert visitor_of(visit(watcher)) == Visitor(watcher.username, frozenset({"jobs.view_job"}))
+    assert visitor_of(visit(operator)) == Visitor(operator.username, frozenset({"jobs.view_job", "jobs.change_job"}))
+    visitor = visitor_of(visit(root))
+    assert visitor is not None
+    assert {"jobs.cancel_job", "jobs.drain_worker"} <= visitor.permissions
 
 
 @pytest.mark.django_db

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from jobs.errors import InvalidOption
 from jobs.forms import OptionsForm, PayloadForm
 from jobs.processor import JobContext, Payload, Processor, Secret, get_processor, processor
-from tests.jobs import jobtypes as jobtypes  # registers the job types
+from tests.jobs import jobtypes
 
 Data = dict[str, Any]
 
@@ -191,6 +191,39 @@ def test_as_json() -> None:
         "doorCode: Field required",
     ]
     assert errors({"json": "[]"}, as_json=True) == {"json": ["expected an object, got list"]}
+
+
+class Wallet(Payload):
+    cards: list[jobtypes.Card] = []
+    main: jobtypes.Card | None = None
+
+
+@processor()
+def pay(payload: Wallet, job: JobContext) -> None:
+    """Pay."""
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_secrets_within_others_stay_as_they_were(as_json: bool) -> None:
+    card = {"number": "4242", "holder": "Ann"}
+    before = {"cards": [card, {"number": "4111", "holder": "Bob"}], "main": card}
+    filled = form(None, pay, values=before, secrets_of=before, as_json=as_json)
+    shown: Any = {name: json.loads(str(filled[name].value())) for name in filled.fields}
+    whole = shown["json"] if as_json else shown
+    assert "4242" not in json.dumps(shown)
+
+    def typed() -> Data:
+        return {name: json.dumps(value) for name, value in shown.items()}
+
+    whole["main"]["holder"] = "Eve"
+    whole["cards"][1]["number"] = "4000"
+    assert payload(typed(), pay, secrets_of=before, as_json=as_json) == {
+        "cards": [card, {"number": "4000", "holder": "Bob"}],
+        "main": {"number": "4242", "holder": "Eve"},
+    }
+    del whole["cards"][1]  # whose secret is the one that is left?
+    (told,) = errors(typed(), pay, secrets_of=before, as_json=as_json).values()
+    assert told == ["a secret is still ***: write it anew"]
 
 
 def test_a_plain_task_takes_arguments() -> None:

@@ -21,8 +21,8 @@ class Confession(Payload):
     fails: bool = False
 
 
-@processor(name="confess", max_attempts=1)
-def confess(payload: Confession, job: JobContext) -> None:
+@processor(name="tell_all", max_attempts=1)
+def tell_all(payload: Confession, job: JobContext) -> None:
     """Tell everything, in every way."""
     LINES.info("the password is %s", payload.password)
     LINES.info("with fields", extra={"given": {"password": payload.password}, "count": 3})
@@ -47,7 +47,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 class TestTheRequest:
     def test_is_kept_with_the_job_and_its_children(self) -> None:
         with logs.of_request("r-1"):
-            job = enqueue("confess", {"password": "sesame"})
+            job = enqueue("tell_all", {"password": "sesame"})
         perform(job)
         child = Job.objects.get(parent=job.id)
         assert [Job.objects.get(id=job.id).request_id, child.request_id] == ["r-1", "r-1"]
@@ -55,11 +55,11 @@ class TestTheRequest:
 
     def test_is_kept_with_each_step_of_a_canvas(self) -> None:
         with logs.of_request("r-2"):
-            chain = confess.si(password="a") | confess.si(password="b")
-            chain.link(confess.si(password="c"))
+            chain = tell_all.si(password="a") | tell_all.si(password="b")
+            chain.link(tell_all.si(password="c"))
             chain.apply_async()
         drain()
-        assert list(Job.objects.filter(type="confess").values_list("request_id", flat=True)) == ["r-2"] * 3
+        assert list(Job.objects.filter(type="tell_all").values_list("request_id", flat=True)) == ["r-2"] * 3
 
     def test_is_that_of_whoever_runs_it_again(self) -> None:
         with logs.of_request("r-3"):
@@ -70,7 +70,7 @@ class TestTheRequest:
 
     def test_stays_what_it_was_at_a_retry(self) -> None:
         with logs.of_request("r-5"):
-            job = perform(enqueue("confess", {"password": "sesame", "fails": True}))
+            job = perform(enqueue("tell_all", {"password": "sesame", "fails": True}))
         lifecycle.retry([job.id], actor="ada")
         assert Job.objects.get(id=job.id).request_id == "r-5"
 
@@ -86,25 +86,25 @@ class TestTheRequest:
 class TestLinesOfARun:
     def test_name_the_job_and_the_request(self, rendered: list[str]) -> None:
         with logs.of_request("r-6"):
-            job = perform(enqueue("confess", {"password": "sesame"}))
+            job = perform(enqueue("tell_all", {"password": "sesame"}))
         mine = [line for line in rendered if "somebody.else" in line]
         assert len(mine) == 3
         for line in mine:
             assert f"job_id={job.id}" in line
             assert "request_id=r-6" in line
-            assert "job_type=confess" in line
+            assert "job_type=tell_all" in line
             assert "attempt=1" in line
 
     @pytest.mark.parametrize("password", ["sesame", 'a"b\\c', "päss wörd", "{'x': 1}", "tab\there"])
     def test_show_no_secret(self, rendered: list[str], caplog: pytest.LogCaptureFixture, password: str) -> None:
         caplog.set_level(logging.DEBUG)
-        perform(enqueue("confess", {"password": password, "fails": True}))
+        perform(enqueue("tell_all", {"password": password, "fails": True}))
         assert "***" in "\n".join(rendered)
         for shape in (password, repr(password)[1:-1]):
             assert shape not in "\n".join(rendered)
 
     def test_are_not_redacted_when_it_is_over(self, rendered: list[str]) -> None:
-        perform(enqueue("confess", {"password": "sesame"}))
+        perform(enqueue("tell_all", {"password": "sesame"}))
         rendered.clear()
         LINES.info("open sesame")
         assert "open sesame" in rendered[0]

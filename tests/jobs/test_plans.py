@@ -174,6 +174,24 @@ HOT: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], set[str], int]] = 
         {PKEY},
         100,
     ),
+    "run now": (
+        lambda: ids(Status.SCHEDULED),
+        lambda jobs: lifecycle.run_now(jobs, actor="ann"),
+        {PKEY},
+        100,
+    ),
+    "remove": (
+        lambda: ids(Status.PENDING) + ids(Status.FAILED),
+        lambda jobs: lifecycle.remove(jobs, actor="ann"),
+        {PKEY},
+        500,
+    ),
+    "clean": (
+        lambda: None,
+        lambda _: lifecycle.clean(QUEUES[3], Status.COMPLETED, 86400.0, 50, actor="ann"),
+        {"job_ended", PKEY},
+        20 * 50 + 200,
+    ),
     "expire": (lambda: None, lambda _: lifecycle.expire(), {"job_expiring", PKEY}, 250),
     "prune": (
         lambda: None,
@@ -219,7 +237,7 @@ HOT: dict[str, tuple[Callable[[], Any], Callable[[Any], Any], set[str], int]] = 
 @pytest.mark.django_db
 def test_the_whole_table_is_never_read(statement: str, generic: bool, knowledge: str) -> None:
     prepare, act, allowed, most = HOT[statement]
-    if statement == "prune" and knowledge == "never analysed":
+    if statement in ("prune", "clean") and knowledge == "never analysed":
         most = ROWS  # all that is old, sorted: Postgres takes it for a dozen rows
     with transaction.atomic():
         prepared = prepare()

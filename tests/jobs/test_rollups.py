@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from django.db import connection
 from django.db.models import Sum
 from django.utils import timezone
 
-from jobs import lifecycle, rollups
+from jobs import lifecycle, rollups, statistics
 from jobs.histograms import histogram
 from jobs.lifecycle import Verb
 from jobs.models import ErrorGroup, ErrorRollup, Job, Period, RolledUp, Rollup, Status
@@ -275,6 +276,29 @@ def test_two_leaders_at_once_count_once() -> None:
     assert ErrorGroup.objects.get().count == Job.objects.count()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_minute_is_never_seen_twice_while_it_is_rolled_up() -> None:
+    begin = minute(4)
+    for ago in range(4):
+        for _ in range(5):
+            job_at(minute(ago) + SECOND)
+    rolled_up(begin)
+    seen = set()
+
+    def look() -> None:
+        done = False
+        while not done:
+            done = RolledUp.objects.get().until >= begin + timedelta(minutes=4)
+            seen.add(statistics.summary("15m").completed)
+
+    def derive() -> None:
+        while roll_up(timedelta(minutes=1)):
+            time.sleep(0.05)
+
+    at_once(look, derive)
+    assert seen == {20}
+
+
 @pytest.mark.django_db
 def test_jobs_are_counted_as_workers_end_them() -> None:
     ended(started())
@@ -285,3 +309,20 @@ def test_jobs_are_counted_as_workers_end_them() -> None:
     assert counts == {"enqueued": 3, "completed": 1, "failed": 1}
     roll_up_errors()
     assert ErrorGroup.objects.get().count == 2
+
+
+@pytest.mark.django_db
+def test_many_jobs_of_the_last_minutes_are_not_read_for_each_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ends() -> int:
+        return sum(row.number for row in rollups.tallied_live(minute()) if row.type == row.queue == "")
+
+    monkeypatch.setattr(rollups, "_kept", (None, 0.0, []))
+    job_at(minute())
+    assert ends() == 1
+    monkeypatch.setattr(rollups, "BUSY", 1)
+    job_at(minute())
+    assert ends() == 2
+    job_at(minute())
+    assert ends() == 2
+    monkeypatch.setattr(rollups, "_kept", (minute(), 0.0, []))  # some seconds later
+    assert ends() == 3

@@ -10,7 +10,8 @@ from django.db import connection
 from jobs import search
 from jobs.lifecycle import Error, Verb
 from jobs.models import Failure, Job, Status
-from jobs.search import InvalidQuery, find, jobs_matching, pages, quoted, understand
+from jobs.search import InvalidQuery, find, find_and_count, jobs_matching, pages, quoted, understand
+from tests.jobs import jobtypes as jobtypes  # registers the job types
 from tests.jobs.rows import ended, enqueued, job_in, now, started
 
 pytestmark = pytest.mark.django_db
@@ -201,6 +202,13 @@ def test_a_quoted_value_is_read_as_it_was(value: str) -> None:
     assert matching(f"tag:{quoted(value)}") == {wanted}
 
 
+@pytest.mark.parametrize("path", ["cardNumber", "card_number", "card.number"])
+def test_secrets_are_not_looked_for(path: str) -> None:
+    with pytest.raises(InvalidQuery, match="this one is a secret"):
+        jobs_matching(f"payload.{path}:4242")
+    assert matching("payload.card.holder:Ann payload.stageName:x") == set()
+
+
 # --- pages -----------------------------------------------------------------------------------------------------
 
 
@@ -288,7 +296,7 @@ def test_counts() -> None:
     job_in(Status.COMPLETED)
 
     def numbers(query: str) -> dict[str, int] | None:
-        counts = search.counts(understand(query))
+        _, counts = find_and_count(understand(query))
         if counts is None:
             return None
         return {status.value: count.number for status, count in counts.items() if count.number}

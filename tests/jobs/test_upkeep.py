@@ -9,8 +9,9 @@ from pytest_django.fixtures import Settings
 
 from jobs import leadership, upkeep
 from jobs.lifecycle import Verb
-from jobs.models import Chord, Job, Leader, Status, Worker
+from jobs.models import Chord, ErrorGroup, Job, Leader, Rollup, Status, Worker
 from jobs.upkeep import DUTY, GONE_AFTER, TERM, Upkeep, pruning, repeat
+from tests.jobs.history import failure_at, minute, rolled_up
 from tests.jobs.jobtypes import forget_soon
 from tests.jobs.rows import ended, enqueued, job_in, row, started, statuses
 
@@ -132,6 +133,31 @@ class TestARound:
         self.lead_for(upkeep.LEASE - 5)
         Upkeep("me").round()
         assert row(lost).status == Status.PROCESSING
+
+    def test_rolls_up_and_finds_new_errors_every_ten_seconds(self) -> None:
+        failure_at(minute(3))
+        self.lead_for(0)
+        sweeper = Upkeep("me")
+        sweeper.round()
+        assert Rollup.objects.filter(type="", queue="", outcome="failed", period=60).exists()
+        failure_at(minute())
+        sweeper.round()
+        assert ErrorGroup.objects.get().count == 1
+        sweeper.next_errors = time.monotonic() - 1
+        sweeper.round()
+        assert ErrorGroup.objects.get().count == 2
+
+    def test_prunes_nothing_that_is_not_in_history_yet(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        old = ended_ago(10_000_000)
+        rolled_up(minute(60))
+        monkeypatch.setattr(upkeep, "ROLL_UP_TIME", -1)  # one chunk of minutes a round
+        self.lead_for(0)
+        sweeper = Upkeep("me")
+        rounds = 0
+        while old in left():
+            sweeper.round()
+            rounds += 1
+        assert rounds == 5
 
     def test_prunes_once_an_hour(self) -> None:
         sweeper = Upkeep("me")

@@ -12,7 +12,7 @@ from jobs.api.administration.schemas import ActiveOut, FailedOut, RetryIn
 from jobs.api.answers import last_failures
 from jobs.api.auth import ApiRequest
 from jobs.api.jobs import retried
-from jobs.api.paging import Cursor, Limit, link, page
+from jobs.api.paging import LINKED, Cursor, Limit, link, page
 from jobs.api.problems import declared
 from jobs.api.routing import Router
 from jobs.api.schemas import ProgressOut, StatusOut
@@ -21,7 +21,7 @@ from jobs.models import Failure, Job, Status
 router = Router("administration")
 
 
-@router.get("/failed", auth=auth.WATCH, response={200: list[FailedOut], **declared(422)})
+@router.get("/failed", auth=auth.WATCH, response={200: list[FailedOut], **declared(422)}, openapi_extra=LINKED)
 def failed_jobs(
     request: HttpRequest,
     response: HttpResponse,
@@ -54,7 +54,7 @@ def _failed(job: Job, failure: Failure | None) -> FailedOut:
     )
 
 
-@router.get("/active", auth=auth.WATCH, response={200: list[ActiveOut], **declared(422)})
+@router.get("/active", auth=auth.WATCH, response={200: list[ActiveOut], **declared(422)}, openapi_extra=LINKED)
 def active_jobs(
     request: HttpRequest, response: HttpResponse, limit: Limit = 50, cursor: Cursor = None
 ) -> list[ActiveOut]:

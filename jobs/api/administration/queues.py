@@ -15,7 +15,7 @@ from jobs.api.administration.schemas import CleanedOut, CleanIn, PausedOut, Paus
 from jobs.api.auth import ApiRequest
 from jobs.api.fields import Word
 from jobs.api.jobs import JobId, retried
-from jobs.api.paging import Cursor, Limit, link, page
+from jobs.api.paging import LINKED, Cursor, Limit, link, page
 from jobs.api.problems import FieldError, Problem, declared, invalid
 from jobs.api.routing import Router
 from jobs.api.schemas import JobOut, StatusOut
@@ -69,10 +69,8 @@ def _queue_out(queue: QueueFigures) -> QueueOut:
 @router.get("/queues/{queueName}", auth=auth.WATCH, response={200: QueueOut, **declared(404, 422)})
 def get_queue(request: HttpRequest, name: QueueName) -> QueueOut:
     """One queue."""
-    for found in queues_out():
-        if found.queue_name == _the_queue(name).name:
-            return found
-    raise Problem(404, f"There is no queue {name}.")
+    wanted = _the_queue(name).name
+    return next(found for found in queues_out() if found.queue_name == wanted)
 
 
 def _the_queue(name: str) -> Queue:
@@ -87,7 +85,12 @@ def _of_queue(name: str, job_id: UUID) -> None:
         raise Problem(404, f"There is no job {job_id} in queue {name}; finished jobs are kept for a while only.")
 
 
-@router.get("/queues/{queueName}/jobs", auth=auth.WATCH, response={200: list[JobOut], **declared(404, 422)})
+@router.get(
+    "/queues/{queueName}/jobs",
+    auth=auth.WATCH,
+    response={200: list[JobOut], **declared(404, 422)},
+    openapi_extra=LINKED,
+)
 def queue_jobs(
     request: HttpRequest,
     response: HttpResponse,

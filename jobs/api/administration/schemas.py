@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from jobs.api.fields import Camel, Moment, Text
-from jobs.api.schemas import ProgressOut
+from jobs.api.schemas import ID, ProgressOut
 
 Removable = Literal["waiting", "paused", "delayed", "completed", "failed", "cancelled"]
 Shown = Literal["waiting", "active", "completed", "failed", "delayed", "paused"]
@@ -59,7 +59,7 @@ class ActiveOut(Camel):
 
 
 class RetryIn(Camel):
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"jobId": str(UUID(int=0))}]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"jobId": ID}]})
 
     job_id: UUID
 

@@ -1,8 +1,9 @@
-// Draws the charts of `jobs/history.html` from the data beside them; a refresh changes what is drawn and moves nothing.
+// Draws the charts of `jobs/history.html` from the data beside them, anew at once when that was refreshed.
 "use strict";
 
 (() => {
   const drawn = new Map(); // canvas → chart
+  let shown = null; // the data that is drawn
 
   const colour = (name) => {
     const swatch = document.querySelector(`.legend .series-${name}`);
@@ -67,7 +68,8 @@
           grid: { display: false },
           border: { color: faint(ink, 0.4) },
           afterBuildTicks: (axis) => {
-            const step = Math.max(1, Math.ceil(labels.length / 6));
+            const room = Math.max(2, Math.floor(axis.chart.width / (7 * (labels[0]?.length ?? 0) + 18)));
+            const step = Math.max(1, Math.ceil(labels.length / room));
             axis.ticks = labels.map((_, value) => ({ value })).filter(({ value }) => value % step === 0);
           },
           ticks: { callback: (value) => labels[value] ?? "", color: ink, maxRotation: 0, autoSkip: false, font: { size: 11 } },
@@ -93,29 +95,23 @@
   }
 
   function draw() {
-    const data = document.getElementById("chart-data");
-    if (!data) return;
-    for (const chart of JSON.parse(data.textContent)) {
-      const canvas = document.getElementById(`chart-${chart.key}`);
-      const known = drawn.get(canvas);
-      if (known) {
-        known.data.datasets = datasets(chart);
-        known.options = options(chart);
-        known.update("none");
-      } else {
-        drawn.set(canvas, new Chart(canvas, { type: "bar", data: { datasets: datasets(chart) }, options: options(chart) }));
-      }
-    }
     for (const [canvas, chart] of drawn) {
-      if (!canvas.isConnected) {
-        chart.destroy();
-        drawn.delete(canvas);
-      }
+      if (canvas.isConnected) continue;
+      chart.destroy();
+      drawn.delete(canvas);
+    }
+    shown = document.getElementById("chart-data");
+    for (const chart of shown ? JSON.parse(shown.textContent) : []) {
+      const canvas = document.getElementById(`chart-${chart.key}`);
+      drawn.get(canvas)?.destroy();
+      drawn.set(canvas, new Chart(canvas, { type: "bar", data: { datasets: datasets(chart) }, options: options(chart) }));
     }
   }
 
-  Chart.defaults.font.family = getComputedStyle(document.documentElement).fontFamily;
+  Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
   document.addEventListener("DOMContentLoaded", draw);
-  document.addEventListener("htmx:afterSettle", draw);
+  document.addEventListener("htmx:afterSwap", () => {
+    if (shown !== document.getElementById("chart-data")) draw();
+  });
   document.addEventListener("themechange", draw);
 })();

@@ -79,7 +79,9 @@ function inUse(part) {
   const dialog = $("dialog[open]");
   const focused = document.activeElement;
   const typing = part.contains(focused) && focused.matches("input, select, textarea");
-  return Boolean(dialog) || typing || $("input[type=checkbox]:checked", part) || !getSelection().isCollapsed;
+  const selection = getSelection();
+  const copying = !selection.isCollapsed && part.contains(selection.anchorNode);
+  return Boolean(dialog) || typing || $("input[type=checkbox]:checked", part) || copying;
 }
 
 function refreshesByItself(requestConfig) {
@@ -172,10 +174,7 @@ document.addEventListener("click", (event) => {
   for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.removeAttribute("open");
 });
 
-// --- the form that a change of its fields sends, and what copies a text -----------------------------------------------
-document.addEventListener("change", (event) => {
-  if (event.target.closest("form[data-auto]")) event.target.form.requestSubmit();
-});
+// --- what copies a text ------------------------------------------------------------------------------------------------
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
   if (!button) return;

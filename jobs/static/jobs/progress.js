@@ -59,13 +59,14 @@ export function health({ base = API } = {}) {
 
 /**
  * Call `onChange(job)` with the job as it is and after each change, and `onEnd(job)` once it has ended.
+ * `onLog(line)` gets each log line after the one whose id is `after`; with a read token there are none.
  * `onContact(live)` says whether changes come at once; `onError(error)` that the job cannot be followed: it is gone,
  * or may not be seen. Returns a function that stops it.
  */
-export function follow(jobId, { token = "", base = API, onChange, onEnd, onContact, onError } = {}) {
-  const address = (tail) => {
-    const query = token ? `?token=${encodeURIComponent(token)}` : "";
-    return `${base}jobs/${encodeURIComponent(jobId)}${tail}${query}`;
+export function follow(jobId, { token = "", base = API, after = 0, onChange, onLog, onEnd, onContact, onError } = {}) {
+  const address = (tail, query) => {
+    const asked = new URLSearchParams(token ? { ...query, token } : query);
+    return `${base}jobs/${encodeURIComponent(jobId)}${tail}${query || token ? `?${asked}` : ""}`;
   };
   let source = null;
   let timer = 0;
@@ -123,8 +124,13 @@ export function follow(jobId, { token = "", base = API, onChange, onEnd, onConta
     if (over) return;
     source?.close();
     clearTimeout(timer);
-    source = new EventSource(address("/events"));
+    source = new EventSource(address("/events", { after }));
     source.addEventListener("error", lost);
+    source.addEventListener("log", (event) => {
+      const line = JSON.parse(event.data);
+      after = line.id; // a connection that is made anew goes on there
+      onLog?.(line);
+    });
     source.addEventListener("job", (event) => {
       clearTimeout(timer);
       timer = setTimeout(doubt, QUIET);
@@ -166,7 +172,7 @@ const STYLE = `
 :host([state="completed"]) .bar { background: var(--job-completed, #15803d); }
 :host([state="failed"]) .bar { background: var(--job-failed, #b91c1c); }
 :host([state="cancelled"]) .bar { background: var(--job-cancelled, #6b7280); }
-.error { margin: 0.35em 0 0; color: var(--job-error, #b91c1c); overflow-wrap: anywhere; white-space: pre-line; }
+.error { margin: 0.35em 0 0; color: var(--job-error, color-mix(in srgb, #dc2626 70%, currentColor)); overflow-wrap: anywhere; white-space: pre-line; }
 .error:empty { display: none; }
 .unknown .bar { inline-size: 30%; animation: job-wander 1.5s ease-in-out infinite alternate; }
 @keyframes job-wander { from { margin-inline-start: 0; } to { margin-inline-start: 70%; } }

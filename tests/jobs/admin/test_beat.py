@@ -91,6 +91,11 @@ def test_each_save_leaves_an_event(operator: Client, nightly: CrontabSchedule) -
     assert after == {"overlap": "skip", "queue": "cpu"}
 
 
+def test_a_schedule_keeps_its_name(operator: Client, nightly: CrontabSchedule, schedule: PeriodicTask) -> None:
+    save(operator, nightly, address=f"{LIST}{schedule.pk}/change/", name="other", priority="3")
+    assert PeriodicTask.objects.values_list("name", "priority").get() == ("greeting", 3)
+
+
 def test_deleting_leaves_events_too(operator: Client, schedule: PeriodicTask) -> None:
     operator.post(f"{LIST}{schedule.pk}/delete/", {"post": "yes"})
     schedule.pk = None
@@ -98,6 +103,39 @@ def test_deleting_leaves_events_too(operator: Client, schedule: PeriodicTask) ->
     operator.post(LIST, {"action": "delete_selected", "_selected_action": [schedule.pk], "post": "yes"})
     assert not PeriodicTask.objects.exists()
     assert [(kind, actor) for kind, actor, *_ in events()] == [("deleted", "ada"), ("deleted", "ada")]
+
+
+class TestSecrets:
+    @pytest.fixture
+    def change(self, schedule: PeriodicTask) -> str:
+        PeriodicTask.objects.update(kwargs='{"guestName": "Ada", "apiToken": "hunter2"}')
+        return f"{LIST}{schedule.pk}/change/"
+
+    def test_are_shown_to_nobody(self, operator: Client, as_staff: Staff, change: str, schedule: PeriodicTask) -> None:
+        reader = as_staff("django_celery_beat.view_periodictask", "django_celery_beat.view_crontabschedule")
+        for client in (operator, reader):
+            for address in (change, LIST, f"/admin/django_celery_beat/crontabschedule/{schedule.crontab_id}/change/"):
+                page = client.get(address)
+                assert page.status_code == 200
+                assert "hunter2" not in page.content.decode()
+        text = reader.get(change).content.decode()
+        assert "&quot;apiToken&quot;: &quot;***&quot;" in text
+        assert "allow" in text
+
+    def test_stay_when_they_are_left_as_shown(self, operator: Client, nightly: CrontabSchedule, change: str) -> None:
+        shown = '{"guestName": "Bob", "apiToken": "***"}'
+        assert save(operator, nightly, address=change, kwargs=shown).status_code == 302
+        assert PeriodicTask.objects.get().kwargs == '{"guestName": "Bob", "apiToken": "hunter2"}'
+
+    def test_are_not_shown_when_their_type_is_gone(self, operator: Client, change: str) -> None:
+        PeriodicTask.objects.update(task="no_such_type")
+        assert operator.get(change).context["adminform"].form["kwargs"].value() == (
+            '{"guestName": "***", "apiToken": "***"}'
+        )
+
+    def test_what_is_no_json_is_shown_as_it_is(self, operator: Client, change: str) -> None:
+        PeriodicTask.objects.update(kwargs="{")
+        assert operator.get(change).context["adminform"].form["kwargs"].value() == "{"
 
 
 WRONG = [

@@ -20,7 +20,6 @@ from schemathesis.specs.openapi.checks import (
 from jobs import enqueue, keys
 from jobs.api import api
 from jobs.models import Worker
-from tests.jobs.api import product_lines as product_lines
 from tests.jobs.api.conftest import ALL_SCOPES
 
 WORKER = "io@here:1"
@@ -31,6 +30,12 @@ EXPECTED = [
     response_schema_conformance,
 ]
 document = api.get_openapi_schema(path_prefix="api/")
+for body in ("NewJobIn", "FlatJobIn"):  # all job types would take minutes, and tell no more
+    variants = document["components"]["schemas"][body]
+    mapping = variants["discriminator"]["mapping"]
+    kept = {name: mapping[name] for name in ("greet_guest", "refuse_guest", "add_guests")}
+    variants |= {"oneOf": [{"$ref": name} for name in kept.values()]}
+    variants["discriminator"]["mapping"] = kept
 schema = schemathesis.openapi.from_dict(document).exclude(operation_id="jobEvents")
 schema.app = WSGIHandler()
 

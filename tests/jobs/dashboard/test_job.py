@@ -12,7 +12,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from jobs import bulk, lifecycle
-from jobs.dashboard.timeline import WIDTH, timeline
+from jobs.dashboard.timeline import WIDTH, legend, timeline
 from jobs.dashboard.waiting import reasons
 from jobs.lifecycle import Error, Verb
 from jobs.models import Event, Failure, Job, Limit, LogLine, Queue, Status, Worker
@@ -196,7 +196,13 @@ def test_the_timeline_has_each_part_of_its_life() -> None:
         ("waiting", 600, 100),
         ("running", 700, 300),
     ]
-    assert timeline(job, [failure])[1].words == "earlier for 20.0 s"
+    assert timeline(job, [failure])[1].words == "earlier attempts 20.0 s"
+    assert legend(timeline(job, [failure])) == [
+        ("waiting", "waiting 20.0 s"),
+        ("earlier", "earlier attempts 20.0 s"),
+        ("scheduled", "scheduled 30.0 s"),
+        ("running", "running 30.0 s"),
+    ]
 
 
 def test_the_timeline_of_a_short_life_is_still_seen() -> None:

@@ -21,7 +21,7 @@ from tests.jobs.rows import ended, enqueued, job_in, row, started
 
 def told_of() -> list[tuple[str, str]]:
     """What needs attention: the label and the words."""
-    return [(matter.state, matter.words) for matter in matters(metrics.queue_figures())]
+    return [(matter.state, matter.words) for matter in matters(metrics.backlogs())]
 
 
 def test_every_number_is_a_link_to_the_jobs_behind_it(operator: Client) -> None:
@@ -65,10 +65,9 @@ def test_newest_failures_say_why_and_are_retried_from_here(operator: Client) -> 
     assert "reason 2" in page.content.decode()
     answer = operator.post(f"/jobs/{ids[0]}/retry", {"next": "/?range=1h"}, follow=True)
     assert answer.redirect_chain == [("/?range=1h", 302)]
-    assert told(answer) == ["The job waits again, with all its attempts."]
+    assert told(answer) == ["The job will run again."]
     assert row(ids[0]).status == Status.PENDING
     assert Event.objects.get(job=ids[0]).actor == "ada"
-    assert told(operator.post(f"/jobs/{ids[0]}/retry", {"next": "/"}, follow=True)) == ["it is pending"]
 
 
 def test_a_form_cannot_send_people_to_another_site(operator: Client) -> None:
@@ -105,8 +104,8 @@ def test_charts_have_a_point_for_every_bucket_and_a_table(operator: Client, span
         assert points <= len(chart["labels"]) <= points + 1
         assert all(len(series["values"]) == len(chart["labels"]) for series in chart["series"])
     failures = page.context["chart_data"][1]["series"][0]["values"]
-    assert failures[-1] == 100
-    assert page.context["table"][0][0].failed == 1  # the latest first
+    assert max(failures[-2:]) == 100  # the minute may have passed meanwhile
+    assert sum(point.failed for point, _ in page.context["table"][:2]) == 1  # the latest first
     assert "figure is-bad" in page.content.decode()  # a failure rate above 5 %
 
 
@@ -139,7 +138,7 @@ def test_a_backlog_that_is_old(served: Worker) -> None:
 def test_a_paused_queue(served: Worker) -> None:
     enqueued()
     lifecycle.pause("default", actor="ada", reason="upgrade")
-    assert told_of() == [("paused", "Queue default is paused, 1 wait")]
+    assert told_of() == [("paused", "Queue default is paused, 1 job waits")]
 
 
 def test_a_new_kind_of_error(served: Worker) -> None:

@@ -68,6 +68,24 @@ class TestList:
         assert [tab["count"] for tab in page.context["tabs"]] == [2, 1, 1]
         assert len(operator.get(LIST, {"show": "dancing"}).context["schedules"]) == 2
 
+    def test_has_pages(self, operator: Client) -> None:
+        for n in range(35):
+            make(f"s{n:02}", enabled=bool(n % 7))
+        first = operator.get(LIST)
+        assert [s.name for s in first.context["schedules"]] == [f"s{n:02}" for n in range(30)]
+        assert "?show=&amp;after=s29" in first.content.decode()
+        second = operator.get(LIST, {"after": "s29"})
+        assert [s.name for s in second.context["schedules"]] == ["s30", "s31", "s32", "s33", "s34"]
+        assert [s.name for s in operator.get(LIST, {"after": "s29", "show": "running"}).context["schedules"]] == [
+            "s30",
+            "s31",
+            "s32",
+            "s33",
+            "s34",
+        ]
+        assert b"No further schedule is stopped." in operator.get(LIST, {"after": "s29", "show": "stopped"}).content
+        assert len(operator.get(LIST, {"after": "\0"}).context["schedules"]) == 30
+
     def test_marks_late_and_wrong_ones(self, operator: Client) -> None:
         make(cron="* * * * *")
         PeriodicTask.objects.update(date_changed=timezone.now() - timedelta(hours=1))

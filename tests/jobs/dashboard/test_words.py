@@ -1,6 +1,6 @@
 """How values look."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote_plus
 
 import pytest
@@ -35,6 +35,15 @@ def test_times_go_both_ways() -> None:
     assert ">in 1 h</time>" in words.relative(timezone.now() + timedelta(hours=1, seconds=9))
     assert words.relative(None) == words.moment(None) == words.duration(None) == words.milliseconds(None) == "—"
     assert words.milliseconds(1500.0) == "1.5 s"
+
+
+def test_times_on_the_clocks_of_a_zone() -> None:
+    due = datetime(2026, 11, 23, 1, 30, tzinfo=UTC)
+    assert ">Mon 2026-11-23 12:30</time>" in words.in_zone(due, "Australia/Lord_Howe")
+    assert 'title="2026-11-23 01:30:00 UTC"' in words.in_zone(due, "Australia/Lord_Howe")
+    assert ">Sun 2026-11-22 20:30:07</time>" in words.in_zone(due + timedelta(seconds=7), "America/New_York")
+    assert ">Mon 2026-11-23 01:30</time>" in words.in_zone(due, "Mars/Olympus")
+    assert words.in_zone(None, "UTC") == "—"
 
 
 def test_links_to_jobs_quote_what_needs_it() -> None:

@@ -137,6 +137,17 @@ def test_all_of_them_take_as_many_queries_as_one(hourly: PeriodicTask) -> None:
     assert queries() == few == 3
 
 
+def test_some_of_them(hourly: PeriodicTask) -> None:
+    for name, enabled in [("b", False), ("a", True), ("c", True)]:
+        scheduling.create(ScheduleFields(name, "0 2 * * *", "smoke", enabled=enabled), actor="ada")
+    ScheduleRun.objects.create(schedule="a", due_at=timezone.now())
+    assert scheduling.counts() == (3, 1)
+    assert [state.name for state in scheduling.states(enabled=True)] == ["a", "c", "hourly"]
+    assert [state.name for state in scheduling.states(after="a", limit=2)] == ["b", "c"]
+    assert [len(state.history) for state in scheduling.states(history=0)] == [0, 0, 0, 0]
+    assert [len(state.history) for state in scheduling.states(history=1)] == [1, 0, 0, 0]
+
+
 class TestOverdue:
     def test_is_what_was_due_and_did_not_fire(self, hourly: PeriodicTask) -> None:
         due = hourly.start_time + 24 * HOUR

@@ -191,6 +191,11 @@ class TestUpdate:
         scheduling.update("peal", {"cron": "0 3 * * *"}, actor="bob")
         assert len(events()) == 2
 
+    def test_of_nothing_touches_nothing(self, peal: scheduling.ScheduleState) -> None:
+        before = PeriodicTask.objects.values().get()
+        scheduling.update("peal", {}, actor="bob")
+        assert (PeriodicTask.objects.values().get(), len(events())) == (before, 1)
+
     def test_keeps_secrets_that_are_given_as_shown(self, peal: scheduling.ScheduleState) -> None:
         scheduling.update("peal", {"payload": {"towerKey": "***", "bells": 10}}, actor="bob")
         assert PeriodicTask.objects.get().kwargs == '{"towerKey": "hunter2", "bells": 10}'
