@@ -10,6 +10,7 @@ import pytest
 from celery import Task, chain, chord, current_app
 from celery.result import AsyncResult
 from django.db import transaction
+from django.utils import timezone
 from pydantic import BaseModel
 
 import jobs
@@ -388,3 +389,13 @@ def test_what_authors_import_is_there() -> None:
     assert [name for name in jobs.__all__ if not hasattr(jobs, name)] == []
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         jobs.nothing  # noqa: B018
+
+
+def test_a_room_may_have_old_jobs_deleted() -> None:
+    for status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED):
+        for _ in range(2):
+            row(status=status, finished_at=timezone.now() - timedelta(days=3))
+    recent, waiting = row(status=Status.COMPLETED, finished_at=timezone.now()), row()
+    assert authors.count_old_jobs(timedelta(days=2)) == 6
+    assert [authors.prune_jobs(timedelta(days=2), limit=4) for _ in range(3)] == [4, 2, 0]
+    assert set(Job.objects.values_list("id", flat=True)) == {recent.id, waiting.id}
