@@ -392,10 +392,11 @@ def test_what_authors_import_is_there() -> None:
 
 
 def test_a_room_may_have_old_jobs_deleted() -> None:
-    for status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED):
-        for _ in range(2):
-            row(status=status, finished_at=timezone.now() - timedelta(days=3))
-    recent, waiting = row(status=Status.COMPLETED, finished_at=timezone.now()), row()
+    ended = [add_up.enqueue({"args": [1]}).id for _ in range(6)]
+    recent, waiting = (add_up.enqueue({"args": [1]}).id for _ in range(2))
+    for ids, status in ((ended[:2], "completed"), (ended[2:4], "failed"), (ended[4:], "cancelled")):
+        Job.objects.filter(id__in=ids).update(status=status, finished_at=timezone.now() - timedelta(days=3))
+    Job.objects.filter(id=recent).update(status="completed", finished_at=timezone.now())
     assert authors.count_old_jobs(timedelta(days=2)) == 6
     assert [authors.prune_jobs(timedelta(days=2), limit=4) for _ in range(3)] == [4, 2, 0]
-    assert set(Job.objects.values_list("id", flat=True)) == {recent.id, waiting.id}
+    assert set(Job.objects.values_list("id", flat=True)) == {recent, waiting}
