@@ -392,8 +392,8 @@ def test_what_authors_import_is_there() -> None:
 
 
 def test_a_room_may_have_old_jobs_deleted() -> None:
-    ended = [add_up.enqueue({"args": [1]}).id for _ in range(6)]
-    recent, waiting = (add_up.enqueue({"args": [1]}).id for _ in range(2))
+    ended = [spell.enqueue({"text": "a"}).id for _ in range(6)]
+    recent, waiting = (spell.enqueue({"text": "a"}).id for _ in range(2))
     for ids, status in ((ended[:2], "completed"), (ended[2:4], "failed"), (ended[4:], "cancelled")):
         Job.objects.filter(id__in=ids).update(status=status, finished_at=timezone.now() - timedelta(days=3))
     Job.objects.filter(id=recent).update(status="completed", finished_at=timezone.now())
