@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import httpx2
 import pytest
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
 from jobs.models import Job, Status
-from jobs.processor import enqueue
-from processors.crm.models import Customer, Notification, Opportunity, Promotion, SentMail
+from jobs.processor import enqueue, enqueue_many
+from processors.crm.models import Customer, Notification, Opportunity, Promotion, SentMail, Suppression, Visit
 from tests.integration.servers import Server, simulated_upstreams
 from tests.integration.workers import Start, wait_for, wait_for_end
 
@@ -38,7 +40,7 @@ def _rows(db: None) -> Iterator[None]:
 
 
 def _clear() -> None:
-    for model in (SentMail, Notification, Opportunity, Promotion, Customer):
+    for model in (SentMail, Notification, Suppression, Visit, Opportunity, Promotion, Customer):
         model.objects.all().delete()
 
 
@@ -66,6 +68,41 @@ def seconds(job: Job) -> float:
     assert job.finished_at
     assert job.started_at
     return (job.finished_at - job.started_at).total_seconds()
+
+
+def test_each_job_type_runs_in_a_worker(start: Start, sandbox: tuple[Server, dict[str, Any]]) -> None:
+    server, environment = sandbox
+    customers(3)
+    Customer.objects.filter(id="c2").update(email="nobody@example.com")  # the mail server knows no such mailbox
+    Opportunity.objects.create(id="7", customer_id="c0", title="Windows", estimated_value=100)
+    Opportunity.objects.create(id="8", customer_id="c0", title="Windows", estimated_value=100)
+    tomorrow = timezone.now() + timedelta(days=1)
+    Visit.objects.create(id="booked", customer_id="c0", service="Windows", starts_at=tomorrow)
+    Visit.objects.create(id="done", customer_id="c0", service="Windows", starts_at=timezone.now(), status="done")
+    start("threads", 4, "crm", **environment, **SENDER)
+    jobs = enqueue_many(
+        [
+            ("send_promotion", {"customerId": "c0", "promotionId": "spring"}),
+            ("send_promotion", {"customerId": "c2", "promotionId": "spring"}),
+            ("send_review_request", {"customerId": "c0", "visitId": "done"}),
+            ("send_reminder", {"customerId": "c0", "visitId": "booked"}),
+            ("send_notification", {"channel": "webhook", "recipient": "team", "subject": "Hello"}),
+            ("process_opportunity_offer", {"opportunityId": "7"}),
+            ("process_opportunities", {"limit": 1}),
+            ("cleanup_old_data", {"days": 30}),
+            ("update_analytics", {}),
+        ]
+    )
+    wait_for_end()
+    ended = Job.objects.in_bulk([job.id for job in jobs])
+    failed = [number for number, job in enumerate(jobs) if ended[job.id].status != Status.COMPLETED]
+    assert failed == [1]
+    assert ended[jobs[1].id].failures.get().message.startswith("550 5.1.1 ")
+    told = received(server)
+    subjects = sorted(dict(mail["headers"])["Subject"] for mail in told["mails"])
+    assert subjects.count("Our offer: Windows") == Opportunity.objects.filter(status="offered").count() > 0
+    assert {"Spring", "How was your Windows?", "Your appointment: Windows"} < set(subjects)
+    assert told["messages"] == [{"text": "*Hello*\n"}]
 
 
 def test_a_thousand_mails_of_half_a_second(
