@@ -159,7 +159,7 @@ def test_a_bulk_change_of_status_is_one_update() -> None:
     assert Opportunity.objects.get(pk="2").closed_at is None
 
 
-def test_jobs_as_the_guide_adds_them() -> None:
+def test_many_jobs_with_a_priority_each() -> None:
     rows = [opportunity(str(n), value=n * 6000) for n in range(3)]
     jobs = enqueue_many(
         (
