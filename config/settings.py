@@ -108,6 +108,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+MEDIA_ROOT = env.text("MEDIA_ROOT") or BASE_DIR / "media"  # files that jobs make
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -341,3 +342,4 @@ UPSTREAM_CONTACT = env.text("UPSTREAM_CONTACT")  # an address or page for whoeve
 CRM_SIGNATURE = env.text("CRM_SIGNATURE").replace("\\n", "\n")  # under each mail to a customer
 CRM_TIME_ZONE = env.zone("CRM_TIME_ZONE", "UTC")  # in which customers are told times
 CRM_WEBHOOKS = env.urls("CRM_WEBHOOKS", ("https", "http"))  # whoever has such an address may write: a secret
+CRM_REPORT_FONT = env.text("CRM_REPORT_FONT", "DejaVuSans.ttf")  # of PDFs: a TrueType file that is installed

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from jobs.processor import enqueue_many
 
@@ -236,6 +239,16 @@ class DailyAnalyticsAdmin(ReadOnly):
 
 @admin.register(Report)
 class ReportAdmin(ReadOnly):
-    list_display = ("kind", "starts_on", "ends_on", "created_at", "job")
+    list_display = ("kind", "starts_on", "ends_on", "downloads", "created_at", "job")
     list_filter = ("kind", "created_at")
     search_fields = ("=job",)
+    readonly_fields = ("downloads",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
+        return super().get_queryset(request).prefetch_related("files__report")
+
+    @admin.display(description="files")
+    def downloads(self, report: Report) -> SafeString:
+        """For whoever may see reports, as everybody here."""
+        links = ((reverse("crm:report", args=[f.pk]), f.get_format_display()) for f in report.files.all())
+        return format_html_join(" ", '<a href="{}">{}</a>', links)

@@ -4,7 +4,7 @@ The rows are made once and then left alone; what happens to an opportunity or a 
 `demo`; one that is meant to end failed has `fails` too. Their mail goes to the sandbox's server.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
@@ -38,11 +38,17 @@ def load() -> list[Enqueued]:
         ("send_notification", {"channel": "webhook", "recipient": "team", "subject": "The demo has begun"}, {}),
         ("send_notification", {"channel": "webhook", "recipient": "nobody", "subject": "Lost"}, {"tags": ["fails"]}),
         *(("update_analytics", {"day": (timezone.now() - timedelta(days=n)).date()}, {}) for n in range(1, 8)),
+        *(("generate_report", {"kind": kind, **_lately()}, {}) for kind in ("revenue", "opportunities", "promotions")),
         ("cleanup_old_data", {"days": 365, "dryRun": True}, {}),
     ]
     return enqueue_many(
         (type_, payload, {**options, "tags": ["demo", *options.get("tags", [])]}) for type_, payload, options in jobs
     )
+
+
+def _lately() -> dict[str, date]:
+    today = timezone.now().date()
+    return {"from": today - timedelta(days=45), "to": today}
 
 
 def _make_rows() -> None:

@@ -7,4 +7,5 @@ from . import views
 app_name = "crm"
 urlpatterns = [
     path("unsubscribe", views.unsubscribe, name="unsubscribe"),
+    path("reports/<int:file_id>", views.report, name="report"),
 ]

@@ -67,6 +67,12 @@ class ReportFile(models.Model):
         XLSX = "xlsx", "XLSX"
         PDF = "pdf", "PDF"
 
+    PERMISSION: ClassVar = "crm.view_report"
+    CONTENT_TYPES: ClassVar[dict[str, str]] = {
+        Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        Format.PDF: "application/pdf",
+    }
+
     report = models.ForeignKey(Report, models.CASCADE, related_name="files")
     format = models.CharField(max_length=10, choices=Format.choices)
     file = models.FileField(upload_to="crm/reports/", max_length=255)
@@ -78,3 +84,9 @@ class ReportFile(models.Model):
 
     def __str__(self) -> str:
         return self.file.name or ""
+
+    @property
+    def download_name(self) -> str:
+        """What it is called where it is downloaded."""
+        report = self.report
+        return f"{report.kind}-{report.starts_on}-{report.ends_on}.{self.format}"
