@@ -343,3 +343,6 @@ CRM_SIGNATURE = env.text("CRM_SIGNATURE").replace("\\n", "\n")  # under each mai
 CRM_TIME_ZONE = env.zone("CRM_TIME_ZONE", "UTC")  # in which customers are told times
 CRM_WEBHOOKS = env.urls("CRM_WEBHOOKS", ("https", "http"))  # whoever has such an address may write: a secret
 CRM_REPORT_FONT = env.text("CRM_REPORT_FONT", "DejaVuSans.ttf")  # of PDFs: a TrueType file that is installed
+STRIPE_URL = env.url("STRIPE_URL", "https://api.stripe.com", ("https", "http"))
+STRIPE_API_KEY = env.text("STRIPE_API_KEY")
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")  # of the endpoint at /crm/webhook/stripe

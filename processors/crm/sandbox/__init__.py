@@ -8,6 +8,7 @@ import os
 
 from .service import application
 from .smtp import HOST, PostOffice, serve
+from .stripe import KEY, WEBHOOK_SECRET
 
 __all__ = ["application", "environment", "start"]
 
@@ -18,7 +19,13 @@ def _smtp_port() -> int:
 
 def environment(url: str) -> dict[str, str]:
     """The settings that send our clients here, when this is mounted at `url`."""
-    return {"EMAIL_URL": f"smtp://{HOST}:{_smtp_port()}", "CRM_WEBHOOKS": f"team={url}/webhook"}
+    return {
+        "EMAIL_URL": f"smtp://{HOST}:{_smtp_port()}",
+        "CRM_WEBHOOKS": f"team={url}/webhook",
+        "STRIPE_URL": f"{url}/stripe",
+        "STRIPE_API_KEY": KEY,
+        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+    }
 
 
 def start() -> PostOffice:

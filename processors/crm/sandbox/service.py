@@ -3,16 +3,20 @@
 `/_received` tells what came in (DELETE forgets it), with `/_received?to=…` the mails to one address. `/_control` takes
 `{"fault", "count", "after", "latency_ms", "answers", "webhook"}`: what goes wrong at the mail server, for how many
 mails, after how many good ones, how late it answers, what it answers to an address; and with what status the webhook
-answers.
+answers. `/stripe/_received` and `/stripe/_control` are the same for Stripe.
 """
 
+import asyncio
 import json
+import struct
 from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 from .smtp import FAULTS, PostOffice
+from .stripe import LOST, Stripe
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -36,6 +40,7 @@ class Sandbox:
 
     def __init__(self) -> None:
         self.post_office = PostOffice()
+        self.stripe = Stripe()
         self.messages: deque[dict[str, Any]] = deque(maxlen=1000)  # that the webhook took
         self.webhook = 200  # what it answers
 
@@ -47,8 +52,36 @@ class Sandbox:
             await _send(send, self._control(await _body(receive)) if method == "POST" else _json(200, self._state()))
         elif path == "/webhook" and method == "POST":
             await _send(send, self._message(await _body(receive)))
+        elif path.startswith("/stripe/"):
+            await self._stripe(scope, receive, send)
         else:
             await _send(send, _json(404, {"error": f"no {path} here"}))
+
+    async def _stripe(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, method, body = scope["path"].removeprefix("/stripe"), scope["method"], (await _body(receive)).decode()
+        if path == "/_received":
+            if method == "DELETE":
+                self.stripe.reset()
+            await _send(send, _json(200, self.stripe.received()))
+            return
+        if path == "/_control":
+            try:
+                await _send(send, _json(200, self.stripe.control(json.loads(body))))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                await _send(send, _json(400, {"error": f"not a control: {error}"}))
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        request = (method, path, body or scope["query_string"].decode(), headers)
+        answer = self.stripe.begin(*request)
+        if answer is None:
+            await asyncio.sleep(self.stripe.latency)
+            answer = self.stripe.end(*request)
+        status, said, more = answer
+        if status == LOST:
+            _reset(receive)
+            return
+        text = "<html>Bad gateway</html>" if more.get("content-type") == "text/html" else json.dumps(said)
+        await _send(send, (status, "application/json", text, {"request-id": "req_sandbox", **more}))
 
     def _message(self, body: bytes) -> Reply:
         """As Slack's incoming webhooks answer: text, not JSON."""
@@ -117,6 +150,13 @@ class Sandbox:
 
 def _json(status: int, value: Any) -> Reply:
     return status, "application/json", json.dumps(value), {}
+
+
+def _reset(receive: Receive) -> None:
+    """End the connection without an answer. ASGI has no word for it; uvicorn's transport does."""
+    transport = receive.__self__.transport  # type: ignore[attr-defined]
+    transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 async def _body(receive: Receive) -> bytes:

@@ -8,9 +8,9 @@ from typing import Final
 from jobs.processor import Schedule
 
 from .. import opportunities
-from . import mail, notifications, offers, reports, upkeep
+from . import mail, notifications, offers, payments, reports, upkeep
 
-__all__ = ["CRONS", "SCHEDULES", "mail", "notifications", "offers", "reports", "upkeep"]
+__all__ = ["CRONS", "SCHEDULES", "mail", "notifications", "offers", "payments", "reports", "upkeep"]
 
 SCHEDULES: Final = [
     Schedule(

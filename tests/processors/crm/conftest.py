@@ -9,8 +9,10 @@ from pytest_django import Settings
 from jobs.management.embedded import free_port
 from jobs.sessions import side_session
 from processors.crm.mailer import DJANGOS
-from processors.crm.sandbox import application
+from processors.crm.sandbox import application, environment
 from processors.crm.sandbox.smtp import HOST, serve
+from processors.crm.stripe_client import client
+from tests.processors.crm.stripe import StripeControl
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +75,21 @@ def crm(sandbox: SandboxControl, smtp_port: int, settings: Settings) -> Iterator
     yield sandbox
     with side_session():
         connection.close()  # limits are kept beside the test's transaction; nobody may hold the database at the end
+
+
+@pytest.fixture
+def stripe(sandbox: SandboxControl, settings: Settings) -> Iterator[StripeControl]:
+    """An account without a past, which our client uses; it has the customer of `rows.invoice`."""
+    control = StripeControl(sandbox.url)
+    control.http.delete(f"{control.url}/_received").raise_for_status()
+    control.customers({"id": "cus_1", "name": "Grace Moss"})
+    for name, value in environment(sandbox.url).items():
+        if name.startswith("STRIPE_"):
+            setattr(settings, name, value)
+    client.cache_clear()
+    yield control
+    client().close()
+    client.cache_clear()
+    control.http.close()
+    with side_session():
+        connection.close()

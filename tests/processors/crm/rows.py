@@ -7,7 +7,7 @@ from typing import Any
 from django.utils import timezone
 
 from jobs.models import Job
-from processors.crm.models import Customer, Opportunity, Promotion, Visit
+from processors.crm.models import Customer, Invoice, Opportunity, Promotion, Visit
 
 
 def customer(key: str = "customer-123", **fields: Any) -> Customer:
@@ -35,3 +35,9 @@ def visit(key: str = "visit-1", of: Customer | None = None, **fields: Any) -> Vi
 def result_of(job: Job) -> dict[str, Any]:
     assert isinstance(job.result, dict)
     return job.result
+
+
+def invoice(key: str = "invoice-1", method: str = "pm_card_visa", **fields: Any) -> Invoice:
+    """Of a customer with this payment method."""
+    owner = Customer.objects.first() or customer(stripe_id="cus_1", payment_method=method)
+    return Invoice.objects.create(**{"id": key, "customer": owner, "number": "R-1", "amount": 1000} | fields)
