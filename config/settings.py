@@ -54,6 +54,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
+    "jobs.middleware.NulBytes",
 ]
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024 * 1024  # bytes of a request's body
@@ -316,6 +317,11 @@ LOGGING = {
         "uvicorn.error": {"handlers": [], "propagate": True},
     },
 }
+
+# --- Traces and errors for others to keep: the extras `otel` and `sentry`, see jobs.observing -------------
+OTEL_EXPORTER_OTLP_ENDPOINT = env.text("OTEL_EXPORTER_OTLP_ENDPOINT")
+SENTRY_DSN = env.text("SENTRY_DSN")
+SENTRY_ENVIRONMENT = env.text("SENTRY_ENVIRONMENT", "production")
 
 # --- Flower: see config/flowerconfig.py -------------------------------------------------------------
 SITE_PORT = env.whole("PORT", 8000, least=1, most=65535)  # where the site is when no proxy is in front of both

@@ -11,12 +11,13 @@ class JobsConfig(AppConfig):
     verbose_name = "Jobs"
 
     def ready(self) -> None:
-        from jobs import checks, roles, search, shown  # noqa: F401  (checks register themselves)
+        from jobs import checks, observing, roles, search, shown  # noqa: F401  (checks register themselves)
 
         search.hide(shown.is_hidden)
         post_migrate.connect(make_queues, sender=self)
         pre_migrate.connect(roles.note_newest, sender=self)
         post_migrate.connect(roles.grant_new)  # after `auth`'s own receiver: it is installed before us
+        observing.listen()
         autodiscover_modules("tasks")  # job types are known everywhere; Celery itself loads them in workers only
 
 

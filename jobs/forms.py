@@ -15,7 +15,7 @@ from django.utils.dateparse import parse_datetime
 
 from jobs.errors import InvalidOption, InvalidPayload, UnknownQueue
 from jobs.models import Priority
-from jobs.payload import REDACTED, secrets
+from jobs.payload import uncovered
 from jobs.processor import Processor
 
 Schema = dict[str, Any]
@@ -94,9 +94,7 @@ class PayloadForm(forms.Form):
         cleaned: dict[str, Any] = super().clean() or {}
         if not self.errors:
             try:
-                shown = self.processor.redact(dict(self.secrets_of))
-                values = _uncovered(self._values(cleaned), shown, self.secrets_of)
-                self._refuse_covered(values)
+                values = uncovered(self.processor.payload_model, self._values(cleaned), dict(self.secrets_of))
                 self.payload = self.processor.encode_row_payload(values)
             except InvalidPayload as error:
                 self._tell(error)
@@ -121,12 +119,6 @@ class PayloadForm(forms.Form):
             values[name] = value.isoformat() if hasattr(value, "isoformat") else value
         return values
 
-    def _refuse_covered(self, values: Any) -> None:
-        """A list with an item more or less does not tell which secret was whose."""
-        model = self.processor.payload_model
-        if model is not None and REDACTED in secrets(model, values):
-            raise InvalidPayload(f"a secret is still {REDACTED}: write it anew")
-
     def _tell(self, error: InvalidPayload) -> None:
         for wrong in error.errors:
             place = [str(part) for part in wrong["loc"]]  # type: ignore[attr-defined]
@@ -139,17 +131,6 @@ class PayloadForm(forms.Form):
             )
         if not error.errors:
             self.add_error(None, str(error))
-
-
-def _uncovered(value: Any, shown: Any, old: Any) -> Any:
-    """What is still hidden is what it was."""
-    if value == REDACTED and shown == REDACTED:
-        return old
-    if isinstance(value, dict) and isinstance(shown, dict):
-        return {key: _uncovered(each, shown[key], old[key]) if key in shown else each for key, each in value.items()}
-    if isinstance(value, list) and isinstance(shown, list) and len(value) == len(shown):
-        return [_uncovered(*each) for each in zip(value, shown, old, strict=True)]
-    return value
 
 
 def schema_of(processor: Processor) -> Schema:

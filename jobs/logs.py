@@ -69,6 +69,13 @@ def end_run(token: Token[tuple[Running, Callable[[str], str]] | None]) -> None:
 
 _OURS = frozenset({"level", "logger", "job_id", "job_type", "request_id"})  # whatever short secret they may contain
 
+
+def redactor() -> Callable[[str], str] | None:
+    """Takes the secrets of the job that runs here out of a text; None where none runs."""
+    run = _run.get()
+    return run[1] if run else None
+
+
 # --- for structlog ----------------------------------------------------------------------------------------------
 
 

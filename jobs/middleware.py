@@ -1,6 +1,7 @@
 """What every answer of the site carries: the id of its request, and what a browser may do with the page.
 
-The policies themselves are settings. Here is which one a page has, and the line that tells of each request.
+The policies themselves are settings. Here is which one a page has, and the line that tells of each request; and who is
+at fault where Postgres cannot take a text.
 """
 
 import logging
@@ -10,9 +11,11 @@ from collections.abc import Callable
 
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.views.defaults import bad_request
 
-from jobs import logs
+from jobs import logs, observing
 
 log = logging.getLogger("jobs.web")
 
@@ -28,7 +31,7 @@ class RequestId:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = logs.sane(request.headers.get("X-Request-ID", "")) or logs.new_request_id()
         started = time.monotonic()
-        with logs.of_request(request_id):
+        with logs.of_request(request_id), observing.of_request(request, request_id):
             response = self.get_response(request)
             response["X-Request-ID"] = request_id
             _tell(request, response, time.monotonic() - started)
@@ -60,3 +63,21 @@ class Policies(CSPMiddleware):
         if page is not None and "admin" in page.app_names:
             parts.replace = {**settings.ADMIN_CONTENT_SECURITY_POLICY, **(parts.replace or {})}
         return parts
+
+
+class NulBytes:
+    """400 where a page asks Postgres for a text with a NUL byte, which none can have: only an address or form has one.
+
+    The API checks its fields by itself, and says which one it was.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, DataError) and "NUL (0x00)" in str(error):
+            return bad_request(request, error)
+        return None

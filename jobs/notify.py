@@ -53,7 +53,7 @@ def _post(url: str, subject: str, text: str) -> None:
     message = escape(f"*{subject}*\n{text}", quote=False)  # as Slack wants &, < and >
     try:
         answer = httpx2.post(url, json={"text": message}, timeout=TIMEOUT)
-    except httpx2.HTTPError as error:
+    except (httpx2.HTTPError, httpx2.InvalidURL, UnicodeError) as error:  # the last two: no host can be called so
         raise NotDelivered(f"{type(error).__name__}: {error}") from error
     if not answer.is_success:
         status, after = answer.status_code, answer.headers.get("Retry-After", "")

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
+from jobs.errors import InvalidPayload
+
 
 @dataclass(frozen=True)
 class SecretMarker:
@@ -48,6 +50,30 @@ def secrets(model: type[BaseModel], payload: Any) -> set[str]:
         values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
         found.update(map(str, values))
     return found - {"", "None"}
+
+
+def uncovered(model: type[BaseModel] | None, new: Any, old: Any) -> Any:
+    """`new` with the secrets of `old` wherever it has what is shown instead of them. A plain task (None) has none.
+
+    InvalidPayload where one is still hidden: a list with an item more or less does not tell which secret was whose.
+    """
+    if model is None:
+        return new
+    found = _uncovered(new, redact(model, old), old)
+    if REDACTED in secrets(model, found):
+        text = f"a secret is still {REDACTED}: write it anew"
+        raise InvalidPayload(text, [{"loc": [], "msg": text}])
+    return found
+
+
+def _uncovered(value: Any, shown: Any, old: Any) -> Any:
+    if value == REDACTED and shown == REDACTED:
+        return old
+    if isinstance(value, dict) and isinstance(shown, dict):
+        return {key: _uncovered(each, shown[key], old[key]) if key in shown else each for key, each in value.items()}
+    if isinstance(value, list) and isinstance(shown, list) and len(value) == len(shown):
+        return [_uncovered(*each) for each in zip(value, shown, old, strict=True)]
+    return value
 
 
 def without(text: str, hide: set[str]) -> str:

@@ -26,9 +26,12 @@ class Audited(ModelAdmin):
             self.record(
                 request, obj, "added", after={name: value for name, value in now.items() if value or value == 0}
             )
-        elif names := [name for name in form.changed_data if name in now]:
-            before = {name: self._told(name, form.initial.get(name)) for name in names}
-            self.record(request, obj, "changed", before=before, after={name: now[name] for name in names})
+            return
+        before = {name: self._told(name, form.initial.get(name)) for name in form.changed_data if name in now}
+        # A time zone counts as changed by itself: the row has it as text.
+        if names := [name for name in before if before[name] != now[name] or name in self.kept_back]:
+            before, after = ({name: side[name] for name in names} for side in (before, now))
+            self.record(request, obj, "changed", before=before, after=after)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         self.record(request, obj, "deleted")

@@ -1,9 +1,9 @@
-"""What the admin pages of the core share: unfold's classes with types, read-only pages, a bounded count."""
+"""What the admin's pages share: unfold's classes with types, lists that give nothing away, a bounded count."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.contrib.admin import ShowFacets
+from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.utils import quote
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # unfold has no types, and Django's generics cannot be subscr
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-    class ModelAdmin(admin.ModelAdmin[Any]): ...
+    class UnfoldModelAdmin(admin.ModelAdmin[Any]): ...
 
     class StackedInline(admin.StackedInline[Any, Any]): ...
 
@@ -36,7 +36,8 @@ if TYPE_CHECKING:  # unfold has no types, and Django's generics cannot be subscr
 else:
     from django.core.paginator import Paginator
     from django.forms import ModelForm
-    from unfold.admin import ModelAdmin, StackedInline, TabularInline
+    from unfold.admin import ModelAdmin as UnfoldModelAdmin
+    from unfold.admin import StackedInline, TabularInline
     from unfold.decorators import action, display
     from unfold.forms import BaseDialogForm as DialogForm
     from unfold.views import ChangeList
@@ -55,6 +56,25 @@ __all__ = [
     "display",
     "go_to",
 ]
+
+
+# How the filters of a list compare; the last one is for another model's rows.
+COMPARISONS = frozenset({"exact", "in", "isnull", "isempty", "gt", "gte", "lt", "lte", "id__exact"})
+
+
+class ModelAdmin(UnfoldModelAdmin):
+    """Unfold's, but a list is narrowed by its filters alone: by any column people could guess what it does not show."""
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        names = map(_name, self.get_list_filter(request))
+        return any(lookup == name or lookup.removeprefix(f"{name}__") in COMPARISONS for name in names)
+
+
+def _name(list_filter: Any) -> str:
+    """Of the column, or of the parameter that a filter of its own kind reads."""
+    if isinstance(list_filter, type) and issubclass(list_filter, SimpleListFilter):
+        return str(list_filter.parameter_name)
+    return str(list_filter[0] if isinstance(list_filter, tuple | list) else list_filter)
 
 
 class BoundedPaginator(Paginator):

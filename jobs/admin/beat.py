@@ -1,7 +1,6 @@
 """django-celery-beat's models in unfold's clothes: a schedule enqueues a job type with a payload that fits it."""
 
 import json
-from contextlib import suppress
 from typing import Any
 
 from django import forms
@@ -20,11 +19,12 @@ from django_celery_beat.models import (
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextareaWidget
 
 from jobs import schedules, scheduling
+from jobs.admin.audit import Audited
 from jobs.admin.base import ModelAdmin, TabularInline, action, actor, display
 from jobs.errors import InvalidOption, InvalidPayload, JobError, UnknownProcessor, UnknownQueue
 from jobs.models import ScheduleOptions
 from jobs.options import resolve
-from jobs.payload import REDACTED
+from jobs.payload import REDACTED, uncovered
 from jobs.processor import get_processor, processors
 from jobs.schedules import options_of
 
@@ -112,11 +112,17 @@ class ScheduleForm(beat.PeriodicTaskForm):
         if not isinstance(payload, dict):
             raise forms.ValidationError("A payload is a JSON object: {…}")
         if self.instance.pk and self.cleaned_data.get("task") == self.instance.task:
-            with suppress(ValueError):
-                old = json.loads(self.instance.kwargs)
-                if (kept := scheduling.with_secrets(payload, json.loads(self.initial["kwargs"]), old)) != payload:
-                    return json.dumps(kept)
+            return self._with_secrets(payload, text)
         return text
+
+    def _with_secrets(self, payload: dict[str, Any], text: str) -> str:
+        """With those of the row, which are not shown; as it was written where it needs none."""
+        try:
+            model = get_processor(self.instance.task).payload_model
+            kept = uncovered(model, payload, scheduling.known_payload(self.instance))
+        except (InvalidPayload, UnknownProcessor) as error:
+            raise forms.ValidationError(str(error)) from None
+        return text if kept == payload else json.dumps(kept)
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() if "task" in self.cleaned_data else self.cleaned_data
@@ -228,7 +234,7 @@ class ScheduleAdmin(beat.PeriodicTaskAdmin, ModelAdmin):
         for schedule in queryset:
             try:
                 scheduling.run(schedule.name, actor=actor(request))
-            except (JobError, ValueError, TypeError) as error:  # the last two: its row holds no JSON object
+            except JobError as error:
                 self.message_user(request, f"{schedule.name}: {error}", messages.ERROR)
             else:
                 self.message_user(request, f"{schedule.name}: enqueued.", messages.SUCCESS)
@@ -243,20 +249,20 @@ class UsedBy(beat.PeriodicTaskInline, TabularInline):
 
 
 @admin.register(CrontabSchedule)
-class CrontabAdmin(beat.CrontabScheduleAdmin, ModelAdmin):
+class CrontabAdmin(beat.CrontabScheduleAdmin, Audited):
     inlines = (UsedBy,)
 
 
 @admin.register(IntervalSchedule)
-class IntervalAdmin(beat.IntervalScheduleAdmin, ModelAdmin):
+class IntervalAdmin(beat.IntervalScheduleAdmin, Audited):
     inlines = (UsedBy,)
 
 
 @admin.register(ClockedSchedule)
-class ClockedAdmin(beat.ClockedScheduleAdmin, ModelAdmin):
+class ClockedAdmin(beat.ClockedScheduleAdmin, Audited):
     inlines = (UsedBy,)
 
 
 @admin.register(SolarSchedule)
-class SolarAdmin(beat.SolarScheduleAdmin, ModelAdmin):
+class SolarAdmin(beat.SolarScheduleAdmin, Audited):
     inlines = (UsedBy,)

@@ -14,6 +14,7 @@ from jobs.models import AlertRule, Job, Leader, Queue, Status, Worker
 from jobs.scheduling import overdue
 
 FEW = 10  # ended jobs: of fewer no rate and no average is told
+MOST = 1_000_000  # waiting jobs that are counted; how many more there are is estimated
 WEEK = timedelta(days=7)
 NEVER = 1e9  # seconds; of a worker that is not known
 
@@ -66,10 +67,10 @@ def _failure_rate(rule: AlertRule) -> Iterator[Reading]:
 
 
 def _backlog(rule: AlertRule) -> Iterator[Reading]:
-    limit = max(int(rule.threshold), metrics.COUNT_LIMIT)
+    limit = int(min(max(rule.threshold, metrics.COUNT_LIMIT), MOST))
     for queue in _queues(rule):
         waiting = metrics.count(Job.objects.filter(status=Status.PENDING, queue=queue.name), limit)
-        if waiting.number > rule.threshold or waiting.approximate:
+        if waiting.number > rule.threshold or (waiting.approximate and rule.threshold <= limit):
             number = f"{'about ' if waiting.approximate else ''}{waiting.number:,}"
             more = f"(more than {rule.threshold:,.0f})"
             yield Reading(queue.name, waiting.number, f"{number} jobs wait in {queue.name} {more}{_paused(queue)}")

@@ -1,5 +1,6 @@
 """Alerts begin, go on and end; each beginning and end is told once through each channel of its rule."""
 
+import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -13,6 +14,9 @@ from django.utils import timezone
 from jobs.alerts.conditions import readings
 from jobs.models import Alert, AlertRule, Event, Notice
 from jobs.notify import MAIL, NotDelivered, send
+from jobs.sessions import is_away
+
+log = logging.getLogger("jobs.alerts")
 
 PAUSES = (30, 60, 120, 300, 600, 1800, 3600, 3600)  # seconds between tries, then it is given up
 CLAIM = 300  # seconds after which a try that was never reported is made again
@@ -20,9 +24,15 @@ STALE = timedelta(days=1)  # the end of an alert is not told later than this
 
 
 def look() -> None:
-    """Bring the alerts of every rule up to date, and tell what is to be told."""
+    """Bring the alerts of every rule up to date, and tell what is to be told. A rule that fails stops no other."""
     for rule in AlertRule.objects.all():
-        evaluate(rule)
+        try:
+            with transaction.atomic():
+                evaluate(rule)
+        except Exception as error:
+            if is_away(error):
+                raise
+            log.exception("the alert rule %s cannot be looked at", rule)
     announce()
     deliver()
 

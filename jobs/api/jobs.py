@@ -18,6 +18,7 @@ from jobs.api.readers import READ_ONE, Reader
 from jobs.api.schemas import EnqueuedOut, JobHistoryOut, JobListOut, JobOut, RerunIn, StatusOut
 from jobs.errors import UnknownProcessor
 from jobs.models import TERMINAL, Job, Status
+from jobs.payload import uncovered
 from jobs.processor import get_processor
 
 JobId = Annotated[UUID, Path(alias="jobId")]
@@ -102,13 +103,18 @@ def retried(request: ApiRequest, job_id: UUID) -> Answer[StatusOut]:
 
 @router.post("/{jobId}/rerun", auth=auth.ENQUEUE, response={202: EnqueuedOut, **declared(400, 404)})
 def rerun_job(request: ApiRequest, job_id: JobId, changes: RerunIn | None = None) -> Answer[EnqueuedOut]:
-    """Enqueue a new job like this one, which has ended; with another payload if one is given."""
+    """Enqueue a new job like this one, which has ended; with another payload if one is given.
+
+    Where that still reads `***`, as secrets are shown, they stay what they were.
+    """
     job = the_job(job_id)
     payload = None
     if changes is not None and changes.payload is not None:
         with problems.of_the_body():
             try:
-                payload = get_processor(job.type).encode_row_payload(changes.payload)
+                processor = get_processor(job.type)
+                new_payload = uncovered(processor.payload_model, changes.payload, job.payload)
+                payload = processor.encode_row_payload(new_payload)
             except UnknownProcessor as error:
                 raise Problem(409, f"The job cannot be run with another payload: {error}") from error
     new = lifecycle.rerun([job_id], actor=request.auth.name, payload=payload).get(job_id)

@@ -91,7 +91,7 @@ def depth(figures: metrics.QueueFigures) -> metrics.Count:
 def ended_by_minute() -> dict[str, list[int]]:
     """Jobs that ended in each minute of the last hour, by queue."""
     since = timezone.now().replace(second=0, microsecond=0) - SPARK
-    rows = Rollup.objects.filter(period=Period.MINUTE, at__gte=since).exclude(queue="")
+    rows = Rollup.objects.filter(period=Period.MINUTE, at__gte=since, type="").exclude(queue="")  # of all types
     rows = rows.exclude(outcome=Rollup.Outcome.ENQUEUED)
     minutes = int(SPARK / timedelta(minutes=1))
     found: dict[str, list[int]] = defaultdict(lambda: [0] * minutes)

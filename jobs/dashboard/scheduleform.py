@@ -19,7 +19,7 @@ from jobs.errors import InvalidSchedule, UnknownSchedule
 from jobs.forms import PayloadForm
 from jobs.models import Priority
 from jobs.processor import processors
-from jobs.scheduling import CRON_EXPRESSIONS, MissedRuns, Overlap, ScheduleFields, ScheduleState, payload_of
+from jobs.scheduling import CRON_EXPRESSIONS, MissedRuns, Overlap, ScheduleFields, ScheduleState, known_payload
 
 OVERLAPS = [
     (Overlap.ALLOW, "Enqueue anyway"),
@@ -178,10 +178,8 @@ def _payload_form(
 
 def _stored(state: ScheduleState) -> dict[str, Any]:
     """The payload with its secrets; empty if there is no reading it."""
-    try:
-        return payload_of(PeriodicTask.objects.get(name=state.name))
-    except (ValueError, TypeError, PeriodicTask.DoesNotExist):
-        return {}
+    task = PeriodicTask.objects.filter(name=state.name).first()
+    return known_payload(task) if task else {}
 
 
 def _encoded(state: ScheduleState) -> str | None:

@@ -100,7 +100,7 @@ def run(request: HttpRequest, name: str) -> HttpResponse:
     _state(name)
     try:
         job = scheduling.run(name, actor=actor(request))
-    except (JobError, ValueError, TypeError) as error:
+    except JobError as error:
         messages.error(request, f"{name}: {error}")
         return back(request, "dashboard:schedule", name)
     messages.success(request, f"Job {job.id} of schedule {name} is enqueued.")

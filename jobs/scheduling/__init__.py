@@ -7,7 +7,7 @@ what rooms declare is `jobs.schedules`'.
 from jobs.schedules import CRON_EXPRESSIONS, MissedRuns, Overlap
 from jobs.scheduling.crons import Validation, next_runs, validate, words
 from jobs.scheduling.fields import ScheduleFields
-from jobs.scheduling.payloads import payload_of, shown_payload, with_secrets
+from jobs.scheduling.payloads import known_payload, payload_of, shown_payload
 from jobs.scheduling.states import Overdue, Run, ScheduleState, counts, history, overdue, state, states
 from jobs.scheduling.verbs import Snapshot, create, delete, record_saved, run, snapshot, start, stop, update
 
@@ -25,6 +25,7 @@ __all__ = [
     "create",
     "delete",
     "history",
+    "known_payload",
     "next_runs",
     "overdue",
     "payload_of",
@@ -38,6 +39,5 @@ __all__ = [
     "stop",
     "update",
     "validate",
-    "with_secrets",
     "words",
 ]

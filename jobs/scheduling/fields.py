@@ -10,14 +10,16 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from django_celery_beat.models import PeriodicTask
+from pydantic import BaseModel
 
 from jobs import duetimes, options
 from jobs.calling import processors
 from jobs.encoding import storable
 from jobs.errors import InvalidPayload, InvalidSchedule
+from jobs.payload import uncovered
 from jobs.schedules import MissedRuns, Overlap, check_choice, check_cron, crontab_row
 from jobs.scheduling.crons import cron_of
-from jobs.scheduling.payloads import payload_of, shown_payload, with_secrets
+from jobs.scheduling.payloads import known_payload, payload_of
 
 LONGEST_NAME = 200
 LONGEST_DESCRIPTION = 10_000
@@ -109,17 +111,24 @@ class _Checks:
         if processor is None:
             self.wrong(["type"], f"unknown job type {name!r}")
             return
-        payload = self.given["payload"] if "payload" in self.given else payload_of(self.task)
-        if processor.name == self.task.task:
-            payload = with_secrets(payload, shown_payload(self.task), payload_of(self.task))
         try:
+            payload = self.payload(processor.payload_model if processor.name == self.task.task else None)
             processor.encode_row_payload(payload)
         except InvalidPayload as error:
-            for each in error.errors:
+            for each in error.errors or [{"loc": [], "msg": str(error)}]:
                 self.wrong(["payload", *each["loc"]], str(each["msg"]))  # type: ignore[misc]
             return
         args, kwargs = processor.arguments(payload)
         self.columns |= {"task": processor.name, "args": json.dumps(args), "kwargs": json.dumps(dict(kwargs))}
+
+    def payload(self, model: type[BaseModel] | None) -> Any:
+        """The given one with the secrets of the one before, if both have this model; the one before if none is given.
+
+        InvalidPayload where that is needed and cannot be read.
+        """
+        if "payload" not in self.given:
+            return payload_of(self.task)
+        return uncovered(model, self.given["payload"], known_payload(self.task))
 
     def policies(self) -> None:
         if "priority" in self.given:

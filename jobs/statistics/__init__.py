@@ -1,8 +1,8 @@
 """What happened: numbers about jobs and errors over time, read from roll-ups.
 
 The minutes that are not rolled up yet are added from the jobs themselves, five at most: while no worker leads, what was
-before them is missing until the next one has caught up. Nothing here depends on which jobs are still kept; what there is
-now is `jobs.metrics`' business.
+before them is missing until the next one has caught up. Nothing here depends on which jobs are still kept; what there
+is now is `jobs.metrics`' business.
 """
 
 from jobs.statistics.errors import (

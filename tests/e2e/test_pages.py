@@ -116,4 +116,4 @@ def test_every_page_is_whole_and_nothing_is_wider_than_the_screen(form: Form, si
 
 def picture(page: Page, name: str) -> None:
     if folder := os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=name.startswith("overview"))
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=name in ("overview-light", "overview-dark"))

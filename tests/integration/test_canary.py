@@ -16,6 +16,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from config.celery import app
 from jobs import lifecycle
@@ -29,7 +30,12 @@ CANARY = "canary-7f3a"
 SECRETS = [f"{CANARY}-token", f'{CANARY}-"quoted"\\word', f"{CANARY}-ünïcode", f"{CANARY}-one", f"{CANARY}-other"]
 END = "nothing more to be heard"
 ENDS = ("well", "failing", "retrying", "discarded", "in a batch")
-MAY_HAVE_IT = {("jobs_job", "payload"), ("jobs_job", "canvas")}  # the canvas: payloads of jobs that are still to come
+MAY_HAVE_IT = {  # where payloads are: of jobs, of jobs that are still to come, of schedules
+    ("jobs_job", "payload"),
+    ("jobs_job", "canvas"),
+    ("django_celery_beat_periodictask", "kwargs"),
+}
+SCHEDULE = "confessions at night"
 
 
 def payload(ends: str, gate: Path | None = None) -> dict[str, Any]:
@@ -71,8 +77,13 @@ def heard() -> Iterator[list[str]]:
 def operator(db: None) -> Iterator[Client]:
     client = Client()
     client.force_login(User.objects.create_superuser("operator"))
+    never, _ = CrontabSchedule.objects.get_or_create(minute="0", hour="0", day_of_month="30", month_of_year="2")
+    kwargs = json.dumps(payload("well"))
+    PeriodicTask.objects.create(name=SCHEDULE, task="confess", kwargs=kwargs, crontab=never, enabled=False)
     yield client
     User.objects.all().delete()
+    PeriodicTask.objects.filter(name=SCHEDULE).delete()
+    never.delete()
 
 
 def kept() -> list[str]:
@@ -91,13 +102,13 @@ def kept() -> list[str]:
 def addresses(jobs: list[UUID]) -> Iterator[str]:
     """Every page and call of the site that a GET may reach, filled with what these jobs have."""
     failure = Failure.objects.filter(job__in=jobs).first()
+    queues = list(Queue.objects.values_list("name", flat=True))
     values = {
         "job_id": [str(job) for job in jobs],
         "jobId": [str(job) for job in jobs],
-        "object_id": [str(job) for job in jobs],
-        "name": list(Queue.objects.values_list("name", flat=True))
-        + list(Worker.objects.values_list("name", flat=True)),
-        "queue": list(Queue.objects.values_list("name", flat=True)),
+        "object_id": [*map(str, jobs), *map(str, PeriodicTask.objects.values_list("pk", flat=True))],
+        "name": [SCHEDULE, *queues, *Worker.objects.values_list("name", flat=True)],
+        "queue": queues,
         "fingerprint": [failure.fingerprint] if failure else [],
     }
     for route in routes(get_resolver().url_patterns):
@@ -172,7 +183,8 @@ def test_secrets_are_in_the_payload_and_nowhere_else(
     assert "***" in written
     assert [line for line in written.splitlines() if CANARY in line] == []
     assert CANARY not in flower.log.read_text()
-    for line in written[written.index('{"event"') :].splitlines():  # after Celery's banner
+    lines = written.rpartition("[queues]")[2]  # after Celery's banner
+    for line in lines[lines.index('{"event"') :].splitlines():
         json.loads(line)
 
 

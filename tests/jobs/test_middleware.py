@@ -10,8 +10,9 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
-from jobs import logs
+from jobs import lifecycle, logs
 from jobs.middleware import RequestId
+from tests.jobs.rows import new
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("uncollected")]
 
@@ -99,3 +100,27 @@ def test_a_line_is_one_line(client: Client, caplog: pytest.LogCaptureFixture) ->
 
 def test_answers_in_json_are_as_they_were(client: Client) -> None:
     assert json.loads(client.get("/livez").content)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/jobs/audit?actor=%00",
+        "/jobs/errors?type=%00",
+        "/jobs/errors/%00",
+        "/admin/jobs/job/?queue=%00",
+        "/admin/jobs/job/?status__exact=%00",
+        "/admin/jobs/event/?kind=%00",
+        "/admin/jobs/worker/io%00/change/",
+    ],
+)
+def test_an_address_with_a_nul_byte_is_a_wrong_one(staff: Client, path: str) -> None:
+    response = staff.get(path)
+    assert response.status_code == 400
+    assert b"no text here can have" in response.content
+
+
+def test_so_is_a_form_with_one(staff: Client) -> None:
+    (job,) = lifecycle.enqueue([new()])
+    assert staff.post(f"/jobs/{job.id}/cancel", {"reason": "\x00"}).status_code == 400
+    assert lifecycle.cancel([job.id], actor="ada")  # nothing was done

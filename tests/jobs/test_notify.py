@@ -67,3 +67,9 @@ def test_webhooks_say_whether_another_try_helps(
 )
 def test_mail_servers_say_it_by_their_code(error: Exception, permanent: bool) -> None:
     assert _is_permanent(error) is permanent
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "https://shop..example/", f"https://{'a' * 64}.example/"])
+def test_an_address_that_is_none_says_so_too(address: str) -> None:
+    with pytest.raises(NotDelivered):
+        send(address, "Too many", "Look at it.")

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from jobs.payload import Backoff, Payload, Secret, redact, secrets
+from jobs.errors import InvalidPayload
+from jobs.payload import Backoff, Payload, Secret, redact, secrets, uncovered
 
 
 class Card(BaseModel):
@@ -136,3 +137,21 @@ class TestBackoff:
     def test_is_refused_when_it_is_none(self, wrong: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=f"backoff: expected a number from . as {next(iter(wrong))}"):
             Backoff(**wrong)
+
+
+def test_secrets_that_are_still_hidden_are_what_they_were() -> None:
+    assert uncovered(Order, redact(Order, SECRET), SECRET) == SECRET
+    shown = redact(Order, SECRET)
+    assert uncovered(Order, {**shown, "itemName": "pen", "maybe": "new"}, SECRET) == {
+        **SECRET,
+        "itemName": "pen",
+        "maybe": "new",
+    }
+    assert uncovered(None, {"args": ["***"]}, SECRET) == {"args": ["***"]}
+
+
+def test_a_shorter_list_does_not_tell_which_secret_is_left() -> None:
+    cards = {"cards": [{"holder": "Ada", "number": "s-1"}, {"holder": "Bob", "number": "s-2"}]}
+    left = {"cards": [{"holder": "Bob", "number": "***"}]}
+    with pytest.raises(InvalidPayload, match="still"):
+        uncovered(Order, left, cards)

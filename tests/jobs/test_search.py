@@ -275,7 +275,8 @@ def test_what_an_index_finds_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_page_begins_at_the_first_one_where_the_address_is_of_another_order() -> None:
     job = enqueued().id
-    for after in ("nonsense", "1~2", f"5~{now().isoformat()}~{job}", f"2026-01-01~{job}"):
+    early = f"0001-01-01T00:00:00+23:59~{job}"
+    for after in ("nonsense", "1~2", f"5~{now().isoformat()}~{job}", f"2026-01-01~{job}", early):
         assert [found.id for found in find(understand(""), after).jobs] == [job]
 
 

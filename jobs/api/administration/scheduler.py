@@ -130,7 +130,9 @@ def list_schedules(request: HttpRequest) -> SchedulesOut:
     response={201: ScheduleDetailOut, **declared(400)},
 )
 def create_schedule(request: ApiRequest, schedule: ScheduleIn) -> Answer[ScheduleDetailOut]:
-    """Make a schedule."""
+    """Make a schedule. To enqueue a job at once needs the permission to do that, too."""
+    if schedule.run_on_init:
+        request.auth.check("jobs.add_job")
     with _told():
         return Answer(201, _out(scheduling.create(ScheduleFields(**dict(schedule)), actor=request.auth.name)))
 

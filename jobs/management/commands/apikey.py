@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from jobs import keys
-from jobs.models import ApiKey
+from jobs.models import ApiKey, Event
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -52,6 +52,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is a key named {name!r} already: revoke it first.")
         expires_at = timezone.now() + lifetime if lifetime else None
         self.stdout.write(keys.create(name, sorted(set(scopes)), expires_at))
+        self.record("added", name, {"scopes": sorted(set(scopes))})
         self.stderr.write("Keep it: it is not shown again.")
 
     def list(self) -> None:
@@ -64,4 +65,8 @@ class Command(BaseCommand):
         deleted, _by_model = ApiKey.objects.filter(name=name).delete()
         if not deleted:
             raise CommandError(f"There is no key named {name!r}.")
+        self.record("deleted", name)
         self.stdout.write(f"Revoked {name}.")
+
+    def record(self, kind: str, name: str, after: dict[str, Any] | None = None) -> None:
+        Event.objects.create(subject=f"API key {name}", kind=kind, actor="command line", after=after)

@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.utils import timezone
+from django_celery_beat.models import CrontabSchedule
 
 from jobs import keys, lifecycle
 from jobs.models import AlertRule, ApiKey, Event, Queue, Worker
@@ -98,6 +99,16 @@ def test_a_job_that_was_deleted(operator: Client) -> None:
     job = perform(enqueue("greet_guest", {"guestName": "Ada"}))
     operator.post(f"/admin/jobs/job/{job.pk}/delete/", {"post": "yes"})
     assert [(event[0], event[2]) for event in events()] == [(f"job {job.pk}", "ada")]
+
+
+def test_the_times_of_schedules(operator: Client) -> None:
+    """A row of them may belong to many schedules."""
+    nightly = CrontabSchedule.objects.create(minute="0", hour="2", timezone="UTC")
+    days = {"day_of_month": "*", "month_of_year": "*", "day_of_week": "*", "timezone": "UTC"}
+    users = {"periodictask_set-TOTAL_FORMS": "0", "periodictask_set-INITIAL_FORMS": "0"}
+    page = f"/admin/django_celery_beat/crontabschedule/{nightly.pk}/change/"
+    operator.post(page, {"minute": "30", "hour": "2", **days, **users})
+    assert [event[1:] for event in events()] == [("changed", "ada", {"minute": "0"}, {"minute": "30"})]
 
 
 def test_accounts(operator: Client) -> None:

@@ -132,3 +132,32 @@ def test_operators_have_no_say_in_accounts_and_delete_no_key(model: type[Model],
     if model._meta.app_label in ("auth", "axes"):
         assert not page.has_change_permission(request)
         assert not page.has_view_permission(request)
+
+
+@pytest.mark.parametrize(
+    "guess",
+    [
+        "job/?payload__apiKey__startswith=s",
+        "alertrule/?webhook_url__startswith=https",
+        "alert/?rule__webhook_url__startswith=https",
+        "event/?job__payload__apiKey__startswith=s",
+        "apikey/?digest__startswith=a",
+    ],
+)
+def test_a_list_is_not_narrowed_by_what_it_does_not_show(guess: str) -> None:
+    assert visitor(with_role(roles.READ_ONLY)).get(f"/admin/jobs/{guess}").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        "jobs/job/?status__exact=failed&queue=default",
+        "jobs/event/?about=jobs&at__gte=2026-01-01+00:00:00%2B00:00",
+        "jobs/errorgroup/?resolved_at__isempty=1",
+        "jobs/alert/?rule__id__exact=1",
+        "django_celery_beat/periodictask/?enabled__exact=1",
+        "auth/user/?is_staff__exact=1&groups__id__exact=1",
+    ],
+)
+def test_the_filters_of_a_list_work(chosen: str) -> None:
+    assert visitor(with_role("superuser")).get(f"/admin/{chosen}").status_code == 200

@@ -55,6 +55,7 @@ def test_backlog_counts_what_waits_in_each_queue() -> None:
     lifecycle.enqueue([new() for _ in range(4)])
     assert told(Kind.BACKLOG, 3)["default"] == (4, "4 jobs wait in default (more than 3)")
     assert not told(Kind.BACKLOG, 4)
+    assert not told(Kind.BACKLOG, 1e30)
     assert not told(Kind.BACKLOG, 3, queue="cpu")
     lifecycle.pause("default", actor="ada")
     assert told(Kind.BACKLOG, 3)["default"][1].endswith("; it is paused by ada")

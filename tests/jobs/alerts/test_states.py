@@ -162,6 +162,7 @@ def test_trying_a_rule_says_how_each_channel_did(rule: AlertRule, inbox: Inbox, 
 def test_one_wrong_rule_stops_no_other(rule: AlertRule, inbox: Inbox) -> None:
     Queue.objects.filter(name="bgg").delete()
     AlertRule.objects.create(name="A queue that is gone", kind=AlertRule.Kind.BACKLOG, queue="bgg", threshold=0)
+    AlertRule.objects.create(name="A kind of a newer release", kind="too-quiet", threshold=0)
     pile_up()
     look()
     assert len(inbox.messages) == 1

@@ -77,6 +77,15 @@ class TestRerun:
         _, body = api.post(f"/api/jobs/{old.id}/rerun", {"payload": {"guest_name": "Eve"}})
         assert Job.objects.get(id=UUID(body["jobId"])).payload["guestName"] == "Eve"
 
+    def test_keeps_the_secrets_that_are_shown_as_stars(self, api: Api) -> None:
+        old = perform(enqueue("greet_guest", {"guestName": "Ada", "apiToken": "s3cret"}))
+        shown = api.get(f"/api/jobs/{old.id}")[1]["payload"]
+        _, body = api.post(f"/api/jobs/{old.id}/rerun", {"payload": {**shown, "guestName": "Eve"}})
+        payload = Job.objects.get(id=UUID(body["jobId"])).payload
+        assert (payload["guestName"], payload["apiToken"]) == ("Eve", "s3cret")
+        status, body = api.post(f"/api/jobs/{old.id}/rerun", {"payload": {"guestName": "Eve", "api_token": "***"}})
+        assert (status, body["errors"][0]["msg"]) == (422, "a secret is still ***: write it anew")
+
     def test_names_what_is_wrong_with_the_payload(self, api: Api) -> None:
         old = perform(enqueue("greet_guest", {"guestName": "Ada"}))
         status, body = api.post(f"/api/jobs/{old.id}/rerun", {"payload": {"guestName": "Ada", "times": 0}})

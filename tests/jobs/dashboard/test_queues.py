@@ -9,9 +9,9 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from jobs import lifecycle
+from jobs import lifecycle, rollups
 from jobs.dashboard.queues import ended_by_minute
-from jobs.models import Event, Job, Queue, Rollup, Status
+from jobs.models import Event, Job, Queue, RolledUp, Status
 from tests.jobs.admin.conftest import told
 from tests.jobs.dashboard.test_workers import worker
 from tests.jobs.rows import enqueued, job_in, started
@@ -135,15 +135,12 @@ def test_buttons_and_actions_are_for_those_who_may(
 
 
 def test_the_last_hour_by_minute(db: None) -> None:
+    ids = [job_in(status, queue="bgg") for status in (Status.COMPLETED, Status.FAILED, Status.CANCELLED)]
+    ids += [job_in(Status.COMPLETED, queue="bgg", type="greet_guest")]
     minute = timezone.now().replace(second=0, microsecond=0)
-    for ago, outcome, queue in [
-        (5, "completed", "bgg"),
-        (5, "failed", "bgg"),
-        (2, "enqueued", "bgg"),
-        (70, "failed", "bgg"),
-    ]:
-        Rollup.objects.create(
-            period=60, at=minute - timedelta(minutes=ago), type="t", queue=queue, outcome=outcome, count=3
-        )
-    assert ended_by_minute()["bgg"] == [0] * 55 + [6] + [0] * 4
+    Job.objects.filter(id__in=ids).update(finished_at=minute - timedelta(minutes=5))
+    RolledUp.objects.create(until=minute - timedelta(minutes=10))
+    rollups.roll_up()
+    bgg = ended_by_minute()["bgg"]
+    assert (len(bgg), sum(bgg), max(bgg)) == (60, 4, 4)
     assert sum(ended_by_minute()["cpu"]) == 0

@@ -167,7 +167,7 @@ class TestButtons:
         assert message == "greeting: greet_guest: guestName: Field required"
         PeriodicTask.objects.update(kwargs="{")
         (message,) = told(operator.post(page_of(action="run"), follow=True))
-        assert message.startswith("greeting: Expecting property name")
+        assert message.startswith("greeting: the schedule's payload is not JSON: Expecting property name")
 
     def test_delete(self, operator: Client) -> None:
         make()

@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from jobs import keys
-from jobs.models import ApiKey
+from jobs.models import ApiKey, Event
 
 pytestmark = pytest.mark.django_db
 Output = pytest.CaptureFixture[str]
@@ -68,3 +68,12 @@ def test_revoke_ends_a_key(capsys: Output) -> None:
     assert keys.find(presented) is None
     with pytest.raises(CommandError, match="There is no key named 'shop'"):
         call_command("apikey", "revoke", "shop")
+
+
+def test_what_is_done_leaves_events(capsys: Output) -> None:
+    create(capsys, "shop", "--scope", "jobs:read")
+    call_command("apikey", "revoke", "shop")
+    assert list(Event.objects.order_by("id").values_list("subject", "kind", "actor", "after")) == [
+        ("API key shop", "added", "command line", {"scopes": ["jobs:read"]}),
+        ("API key shop", "deleted", "command line", None),
+    ]

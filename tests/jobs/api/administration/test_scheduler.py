@@ -8,6 +8,7 @@ from django_celery_beat.models import PeriodicTask
 
 from jobs.models import Event, Job
 from tests.jobs.api.conftest import Api
+from tests.jobs.test_permissions import visitor, with_permissions
 
 SCHEDULER = "/api/admin/jobs/scheduler"
 NIGHTLY = {
@@ -80,6 +81,21 @@ def test_one_whose_job_cannot_be_enqueued_says_why(api: Api, nightly: dict[str, 
     assert body["detail"].startswith("The schedule's job cannot be enqueued: greet_guest: guestName: Field required")
 
 
+@pytest.mark.parametrize("written", ["{", "[1]", "null"])
+def test_one_whose_payload_cannot_be_read_says_so_and_is_mended(
+    api: Api, nightly: dict[str, Any], written: str
+) -> None:
+    PeriodicTask.objects.update(kwargs=written)
+    path = f"{SCHEDULER}/nightly greeting"
+    assert api.get(path)[1]["payload"] == {}
+    status, body = api.post(f"{path}/run")
+    assert (status, Job.objects.count()) == (409, 1)
+    assert "the schedule's payload is not" in body["detail"]
+    status, body = api.patch(path, {"type": "greet_guest"})
+    assert (status, body["errors"][0]["loc"]) == (422, ["body", "payload"])
+    assert api.patch(path, {"payload": {"guestName": "Ada"}})[1]["payload"] == {"guestName": "Ada"}
+
+
 @pytest.mark.parametrize(
     ("change", "place"),
     [
@@ -125,3 +141,13 @@ def test_a_cron_is_told_in_words(api: Api) -> None:
     status, body = api.post(f"{SCHEDULER}/validate", {"cron": "61 * * * *"})
     assert (status, body["valid"], body["nextRuns"]) == (200, False, [])
     assert body["error"]
+
+
+def test_a_first_job_is_for_those_who_may_enqueue(db: None) -> None:
+    schedules_only = visitor(with_permissions("django_celery_beat.add_periodictask"))
+    both = visitor(with_permissions("django_celery_beat.add_periodictask", "jobs.add_job"))
+    assert schedules_only.post(SCHEDULER, NIGHTLY, content_type="application/json").status_code == 403
+    assert not PeriodicTask.objects.exists()
+    without = {**NIGHTLY, "name": "another", "runOnInit": False}
+    assert schedules_only.post(SCHEDULER, without, content_type="application/json").status_code == 201
+    assert both.post(SCHEDULER, NIGHTLY, content_type="application/json").status_code == 201
