@@ -14,7 +14,8 @@ from tests.processors.crm.conftest import SandboxControl
 pytestmark = pytest.mark.django_db(transaction=True)  # a batch's threads have sessions of their own
 
 
-def test_every_demo_job_ends_as_meant(crm: SandboxControl) -> None:
+def test_every_demo_job_ends_as_meant(crm: SandboxControl, settings: Settings, tmp_path: Path) -> None:
+    settings.MEDIA_ROOT = tmp_path
     jobs = demo.load()
     drain("crm")
     drain("reports")
