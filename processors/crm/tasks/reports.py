@@ -81,6 +81,7 @@ def generate_report(payload: GenerateReport, job: JobContext) -> ReportMade:
         )
         for format_, (path, size) in stored.items():
             ReportFile.objects.update_or_create(report=report, format=format_, defaults={"file": path, "size": size})
+    job.progress(len(formats) + 1, len(formats) + 1, "stored")
     files = report.files.all()
     return ReportMade(report=report.pk, files=[_told(file) for file in files])
 
