@@ -310,6 +310,7 @@ LOGGING = {
         "axes": {"level": "WARNING"},
         "flower": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},  # a line per request, with its query
+        "stripe": {"level": "WARNING"},  # two lines per request
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "uvicorn": {"handlers": [], "propagate": True},

@@ -74,6 +74,11 @@ class CustomerAdmin(CrmAdmin):
     list_filter = ("tier", "created_at", "deleted_at")
     search_fields = ("name", "email", "=id", "=stripe_id")
     readonly_fields = ("created_at", "synced_at")
+    actions = ("synchronise",)
+
+    @admin.action(description="Take all customers over from Stripe", permissions=["enqueue"])
+    def synchronise(self, request: HttpRequest, queryset: QuerySet[Customer]) -> None:
+        self.enqueue(request, [("sync_customer_data", {}, {"unique_key": "all"})])
 
 
 @admin.register(CustomerChange)
@@ -200,6 +205,11 @@ class InvoiceAdmin(CrmAdmin):
     autocomplete_fields = ("customer",)
     list_select_related = ("customer",)
     readonly_fields = ("status", "paid_at")  # payments write them
+    actions = ("charge",)
+
+    @admin.action(description="Charge by Stripe", permissions=["enqueue"])
+    def charge(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
+        self.enqueue(request, (("process_payment", {"invoiceId": row.pk}, {"unique_key": row.pk}) for row in queryset))
 
 
 @admin.register(Payment)

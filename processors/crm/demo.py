@@ -1,7 +1,8 @@
 """The CRM's part of `manage.py demo_data`: customers with work to do, and jobs that show each type.
 
 The rows are made once and then left alone; what happens to an opportunity or a mail happened. Every job has the tag
-`demo`; one that is meant to end failed has `fails` too. Their mail goes to the sandbox's server.
+`demo`; one that is meant to end failed has `fails` too. Their mail goes to the sandbox's server, and what is charged to
+its Stripe.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +21,8 @@ TIERS: Final = ("standard", "standard", "premium", "standard", "vip")
 STATUSES: Final = ("new", "qualified", "proposal", "won", "lost")
 NOBODY: Final = "demo-nobody"  # the mail server knows no such mailbox
 PROMOTION: Final = "demo-spring"
+AT_STRIPE: Final = 10  # customers that the simulated Stripe has, too
+DECLINED: Final = 4  # the one whose card is
 
 
 def load() -> list[Enqueued]:
@@ -39,6 +42,9 @@ def load() -> list[Enqueued]:
         ("send_notification", {"channel": "webhook", "recipient": "nobody", "subject": "Lost"}, {"tags": ["fails"]}),
         *(("update_analytics", {"day": (timezone.now() - timedelta(days=n)).date()}, {}) for n in range(1, 8)),
         *(("generate_report", {"kind": kind, **_lately()}, {}) for kind in ("revenue", "opportunities", "promotions")),
+        *(("process_payment", {"invoiceId": f"demo-{n}"}, {}) for n in (0, 8)),
+        ("process_payment", {"invoiceId": f"demo-{DECLINED}"}, {"tags": ["fails"]}),
+        ("sync_customer_data", {}, {}),
         ("cleanup_old_data", {"days": 365, "dryRun": True}, {}),
     ]
     return enqueue_many(
@@ -83,7 +89,12 @@ def _make_rows() -> None:
 def _customer(number: int) -> Customer:
     tags = ["regular"] if number % 2 else []
     name, email = f"Customer {number + 1}", f"customer{number + 1}@crm.example"
-    return Customer(id=f"demo-{number}", name=name, email=email, tier=TIERS[number % len(TIERS)], tags=tags)
+    at_stripe = {}
+    if number < AT_STRIPE:
+        card = "pm_card_chargeDeclined" if number == DECLINED else "pm_card_visa"
+        at_stripe = {"stripe_id": f"cus_demo_{number}", "payment_method": card}
+    tier = TIERS[number % len(TIERS)]
+    return Customer(id=f"demo-{number}", name=name, email=email, tier=tier, tags=tags, **at_stripe)
 
 
 def _opportunity(number: int, now: datetime) -> Opportunity:

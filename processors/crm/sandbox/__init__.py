@@ -12,6 +12,8 @@ from .stripe import KEY, WEBHOOK_SECRET
 
 __all__ = ["application", "environment", "start"]
 
+DEMO = 10  # customers of the demo load that Stripe knows
+
 
 def _smtp_port() -> int:
     return int(os.environ.get("SANDBOX_SMTP_PORT") or 8025)
@@ -29,6 +31,9 @@ def environment(url: str) -> dict[str, str]:
 
 
 def start() -> PostOffice:
-    """Open the mail server's port, in a thread that ends with the process."""
+    """Open the mail server's port, in a thread that ends with the process. Stripe gets customers, and our address."""
+    application.stripe.add_customers([{"id": f"cus_demo_{n}", "name": f"Customer {n + 1}"} for n in range(DEMO)])
+    if port := os.environ.get("PORT"):
+        application.stripe.webhook = f"http://{HOST}:{port}/crm/webhook/stripe"
     serve(application.post_office, _smtp_port())
     return application.post_office

@@ -52,6 +52,8 @@ def test_every_table_has_a_list_that_can_be_searched(admin_client: Client, rows:
         (models.Promotion, "send_to_all", "promo-456", "send_promotions", {"promotionId": "promo-456"}, 1),
         (Opportunity, "make_offers", "7", "process_opportunity_offer", {"opportunityId": "7"}, 6),
         (models.Visit, "remind", "visit-1", "send_reminder", {"customerId": "customer-123", "visitId": "visit-1"}, 10),
+        (models.Customer, "synchronise", "customer-123", "sync_customer_data", {"since": None}, 3),
+        (Invoice, "charge", "1", "process_payment", {"invoiceId": "1"}, 8),
         (models.Visit, "ask_for_review", "visit-1", "send_review_request", {"visitId": "visit-1"}, 8),
     ],
 )
