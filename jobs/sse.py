@@ -31,7 +31,7 @@ async def stream(
     news: asyncio.Event, take: Callable[[], tuple[Iterable[str], bool]], pause: float = 0.0
 ) -> AsyncIterator[str]:
     """What `take` gives each time that `news` is set, `pause` seconds apart, until it says that this was all."""
-    await sync_to_async(_let_go)()
+    await sync_to_async(let_go)()
     yield f"retry: {RECONNECT}\n\n"
     loop = asyncio.get_running_loop()
     end = loop.time() + LIFE
@@ -49,8 +49,8 @@ async def stream(
         await asyncio.sleep(pause)
 
 
-def _let_go() -> None:
-    """A request's thread lives as long as its response: its database connection is wanted elsewhere."""
+def let_go() -> None:
+    """Give back this thread's connections: it lives as long as its response, and they are wanted elsewhere."""
     for connection in connections.all(initialized_only=True):
         if not connection.in_atomic_block:
             connection.close()

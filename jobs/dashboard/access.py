@@ -48,7 +48,16 @@ def action(permission: str) -> Callable[[View[P]], View[P]]:
     """A button: POST only, and by those who have the permission."""
 
     def decorate(view: View[P]) -> View[P]:
-        return staff_only(permission)(require_POST(view))
+        pressed = staff_only(permission)(require_POST(view))
+
+        @wraps(view)
+        def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if request.method == "POST" and not request.user.is_authenticated:
+                # A log-in goes on by GET, and at the button's own address there is nothing to see.
+                return redirect_to_login(back(request, "dashboard:overview").url)
+            return pressed(request, *args, **kwargs)
+
+        return guarded
 
     return decorate
 

@@ -13,7 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.http import Http404, HttpRequest, HttpResponseBadRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 
-from jobs import search, shown
+from jobs import search, shown, sse
 from jobs.dashboard.access import page
 from jobs.dashboard.joblist import last_failures
 from jobs.models import Job
@@ -51,10 +51,17 @@ def export(request: HttpRequest, kind: str) -> HttpResponseBase:
 
 
 async def _in_turn(chunks: Iterator[str]) -> AsyncIterator[str]:
-    """Each chunk made in a thread when the one before is sent."""
-    following = sync_to_async(lambda: next(chunks, None))
-    while (chunk := await following()) is not None:
+    """Each chunk made in a thread when the one before is sent, which takes as long as the reader does."""
+    following = sync_to_async(_next)
+    while (chunk := await following(chunks)) is not None:
         yield chunk
+
+
+def _next(chunks: Iterator[str]) -> str | None:
+    try:
+        return next(chunks, None)
+    finally:
+        sse.let_go()
 
 
 def _rows(found: Search) -> Rows:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_GET
 
 from jobs import sse
 from jobs.live import hub
@@ -12,7 +12,7 @@ from jobs.live import hub
 PAUSE = 1.0  # seconds between two events
 
 
-@require_safe
+@require_GET  # after the answer to a HEAD a client uses the connection again: it must be over
 def live(request: HttpRequest) -> HttpResponseBase:
     """`event: changed`, at most once a second. 403 where the pages would ask to log in: this is no page."""
     if not (request.user.is_staff and request.user.has_perm("jobs.view_job")):

@@ -29,6 +29,14 @@ def test_whose_session_ended_is_taken_to_the_login_by_the_next_refresh(db: None)
     assert (answer.status_code, answer.headers["HX-Refresh"]) == (200, "true")
 
 
+def test_whose_session_ended_before_a_button_was_pressed_comes_back_to_a_page(db: None) -> None:
+    pause = reverse("dashboard:pause", args=["default"])
+    answer = Client().post(pause, {"next": "/jobs/queues"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/login/?next=/jobs/queues")
+    assert Client().post(pause, {"next": "https://elsewhere.example/"}).headers["Location"] == "/admin/login/?next=/"
+    assert Client().post(pause).headers["Location"] == "/admin/login/?next=/"
+
+
 def test_a_refresh_gets_the_content_alone(operator: Client) -> None:
     page = operator.get(reverse("dashboard:queues"), headers={"HX-Request": "true"})
     assert b"<html" not in page.content

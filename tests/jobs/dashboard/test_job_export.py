@@ -7,8 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import AsyncClient, Client
 
 from jobs.dashboard import export
@@ -103,3 +104,19 @@ def test_it_is_streamed_to_asgi(db: None, uncollected: None) -> None:
         return b"".join([part async for part in answer.streaming_content])
 
     assert [found["id"] for found in json.loads(async_to_sync(read_all)())["jobs"]] == [str(job.id)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_slow_reader_keeps_no_connection(uncollected: None) -> None:
+    user, job = User.objects.create_superuser("eve"), enqueued()
+    is_open = sync_to_async(lambda: connection.connection is not None)
+
+    async def read_slowly() -> list[tuple[bytes, bool]]:
+        client = AsyncClient()
+        await client.aforce_login(user)
+        answer: Any = await client.get("/jobs/export/csv")
+        return [(part, await is_open()) async for part in answer.streaming_content]
+
+    ((text, open_meanwhile),) = async_to_sync(read_slowly)()
+    assert str(job.id).encode() in text
+    assert not open_meanwhile

@@ -20,3 +20,4 @@ def test_nobody_is_told_without_a_session(client: Client) -> None:
 
 def test_it_is_only_read(admin_client: Client) -> None:
     assert admin_client.post("/jobs/live").status_code == 405
+    assert admin_client.head("/jobs/live").status_code == 405
