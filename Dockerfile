@@ -4,7 +4,8 @@ COPY requirements/base.txt /
 RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /base.txt
 
 FROM python:3.13-slim
-RUN useradd --uid 10001 --user-group --no-create-home jobyard
+RUN apt-get update && apt-get install -y --no-install-recommends fonts-dejavu-core && rm -rf /var/lib/apt/lists/*
+RUN useradd --uid 10001 --user-group --no-create-home jobyard && install -d -o jobyard -g jobyard /media
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
 COPY --from=installed /venv /venv
 WORKDIR /app

@@ -75,8 +75,8 @@ LOCK = .venv/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-he
 
 lock: $(INSTALLED)
 	@test -x .venv/uv/bin/uv || { $(PYTHON) -m venv .venv/uv && .venv/uv/bin/pip install --quiet uv; }
-	$(LOCK) -o requirements/base.txt
+	$(LOCK) --extra payments --extra reports -o requirements/base.txt
 	$(LOCK) -c requirements/base.txt --group dev -o requirements/dev.txt
 
 clean:
-	rm -rf .venv .jobyard staticfiles htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .jobyard staticfiles media htmlcov .coverage* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import environ
 
@@ -105,6 +106,26 @@ def url(name: str, default: str, schemes: Iterable[str]) -> str:
     if not known:
         refuse(name, f"an address that starts with {' or '.join(f'{scheme}://' for scheme in schemes)} is wanted")
     return value
+
+
+def urls(name: str, schemes: Iterable[str]) -> dict[str, str]:
+    """Addresses by name: `sales=https://…,ops=https://…`."""
+    found = {}
+    for pair in words(name):
+        key, _, address = pair.partition("=")
+        if not key or not any(address.startswith(f"{scheme}://") for scheme in schemes):
+            refuse(name, "names with addresses are wanted, such as sales=https://example.com/hook")
+        found[key.strip()] = address.strip()
+    return found
+
+
+def zone(name: str, default: str) -> ZoneInfo:
+    """A time zone."""
+    value = text(name, default)
+    try:
+        return ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError):
+        refuse(name, f"there is no time zone {value!r}")
 
 
 def database(name: str, default: str) -> dict[str, Any]:

@@ -38,6 +38,7 @@ INSTALLED_APPS = [
     "ninja",
     "jobs",
     "processors.bgg",
+    "processors.crm",
 ]
 
 MIDDLEWARE = [
@@ -108,6 +109,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
+MEDIA_ROOT = env.text("MEDIA_ROOT") or BASE_DIR / "media"  # files that jobs make
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
@@ -155,6 +157,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 JOBS_QUEUES: dict[str, dict[str, Any]] = {
     "default": {"worker": "io", "intake": True},
     "bgg": {"worker": "io", "max_running": 3, "intake": True},
+    "crm": {"worker": "io", "intake": True},
+    "reports": {"worker": "cpu", "intake": True},
     "cpu": {"worker": "cpu"},
 }
 JOBS_WORKERS: dict[str, dict[str, Any]] = {
@@ -306,6 +310,7 @@ LOGGING = {
         "axes": {"level": "WARNING"},
         "flower": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},  # a line per request, with its query
+        "stripe": {"level": "WARNING"},  # two lines per request
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
         "uvicorn": {"handlers": [], "propagate": True},
@@ -339,3 +344,12 @@ SITE_URL = env.url("SITE_URL", "", ("https", "http")) if env.text("SITE_URL") el
 BGG_URL = env.url("BGG_URL", "https://boardgamegeek.com/xmlapi2/", ("https", "http"))
 BGG_TOKEN = env.text("BGG_TOKEN")
 UPSTREAM_CONTACT = env.text("UPSTREAM_CONTACT")  # an address or page for whoever runs an upstream
+
+# --- The service CRM -------------------------------------------------------------------------------
+CRM_SIGNATURE = env.text("CRM_SIGNATURE").replace("\\n", "\n")  # under each mail to a customer
+CRM_TIME_ZONE = env.zone("CRM_TIME_ZONE", "UTC")  # in which customers are told times
+CRM_WEBHOOKS = env.urls("CRM_WEBHOOKS", ("https", "http"))  # whoever has such an address may write: a secret
+CRM_REPORT_FONT = env.text("CRM_REPORT_FONT", "DejaVuSans.ttf")  # of PDFs: a TrueType file that is installed
+STRIPE_URL = env.url("STRIPE_URL", "https://api.stripe.com", ("https", "http"))
+STRIPE_API_KEY = env.text("STRIPE_API_KEY")
+STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")  # of the endpoint at /crm/webhook/stripe

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any, cast, get_type_hints
 
 from celery import shared_task
+from django.db.models.functions import Now
 from pydantic import BaseModel, ValidationError
 
 from jobs import lifecycle, options
@@ -29,6 +30,7 @@ from jobs.errors import (
 )
 from jobs.lifecycle import Enqueued, NewJob
 from jobs.limits import Upstream
+from jobs.models import TERMINAL, Job
 from jobs.payload import Backoff, Payload, Secret
 from jobs.schedules import CRON_EXPRESSIONS, Schedule
 
@@ -49,12 +51,14 @@ __all__ = [
     "Snooze",
     "Upstream",
     "batch_process",
+    "count_old_jobs",
     "enqueue",
     "enqueue_many",
     "get_processor",
     "pause_queue",
     "processor",
     "processors",
+    "prune_jobs",
 ]
 
 declare_task: Any = shared_task  # its stubs know Celery's own options only
@@ -171,3 +175,19 @@ def enqueue_many(jobs: Iterable[tuple[Any, ...]]) -> list[Enqueued]:
 def pause_queue(name: str, *, reason: str) -> bool:
     """Stop a queue whose every job would fail, such as after a refused token, until a person resumes it."""
     return lifecycle.pause(name, actor="processor", reason=storable(reason)[:500])  # often an error's text
+
+
+def count_old_jobs(age: timedelta) -> int:
+    """How many jobs ended longer ago than `age`."""
+    return Job.objects.terminal().filter(finished_at__lt=Now() - age).count()
+
+
+def prune_jobs(age: timedelta, limit: int = 1000) -> int:
+    """Delete up to `limit` jobs that ended longer ago than `age`, with what is kept of them, and return how many.
+
+    Upkeep does so by the settings; this is for a room that is asked to keep less.
+    """
+    left = limit
+    for status in TERMINAL:
+        left -= lifecycle.prune(status, age.total_seconds(), left) if left else 0
+    return limit - left

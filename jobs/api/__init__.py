@@ -1,6 +1,6 @@
 """The HTTP API: `docs/api.md` is its contract, /api/openapi.json its exact form."""
 
-from jobs.api import administration, health, jobs, live, operations, types
+from jobs.api import administration, cron, health, jobs, live, operations, types
 from jobs.api.openapi import JobsApi
 
 api = JobsApi(
@@ -15,6 +15,7 @@ api.add_router("/jobs", health.router)
 api.add_router("/jobs", operations.router)
 api.add_router("/jobs", live.router)
 api.add_router("/jobs", jobs.router)
+api.add_router("/cron", cron.router)
 for router in administration.routers:
     api.add_router("/admin/jobs", router)
 

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.contrib.auth.models import AnonymousUser, User
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 
 from jobs import bulk, shown
 from jobs.dashboard.access import page, show
@@ -29,6 +31,14 @@ EVENTS = 50
 class Line(NamedTuple):
     line: LogLine
     level: str
+
+
+class File(NamedTuple):
+    """Something that the job made, to download from this site."""
+
+    name: str
+    url: str
+    size: int | None  # bytes
 
 
 class Next(NamedTuple):
@@ -62,6 +72,7 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
         "last_failure": failures[-1] if failures and found.status == Status.FAILED else None,
         "lines": _lines(job_id),
         "payload": shown.payload(found),
+        "files": list(_files(found.result, request.user)),
         "children": children[:RELATED],
         "more_children": len(children) > RELATED,
         "parent": Job.objects.filter(id=found.parent).only("type", "status").first() if found.parent else None,
@@ -86,6 +97,17 @@ def _lines(job_id: UUID) -> list[Line]:
     """The last lines of the log, oldest first."""
     latest = list(LogLine.objects.filter(job=job_id).order_by("-id")[:LINES])
     return [Line(line, logging.getLevelName(line.level).lower()) for line in reversed(latest)]
+
+
+def _files(result: Any, user: User | AnonymousUser) -> Iterator[File]:
+    """The `files` of a result: each `{name, url, size}`, and with `permission` only for users who have it."""
+    files = result.get("files") if isinstance(result, dict) else None
+    for file in files if isinstance(files, list) else []:
+        match file:
+            case {"name": str(name), "url": str(url)} if url_has_allowed_host_and_scheme(url, None):
+                if user.has_perm(file["permission"]) if file.get("permission") else True:
+                    size = file.get("size")
+                    yield File(name, url, size if isinstance(size, int) else None)
 
 
 def _followers(job: Job) -> Iterator[Next]:

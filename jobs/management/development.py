@@ -27,7 +27,7 @@ from jobs.management.commands.worker import CODE
 HOME = Path(os.environ.get("JOBYARD_HOME") or settings.BASE_DIR / ".jobyard")
 CREDENTIALS = HOME / "credentials"
 HOST = "127.0.0.1"
-USUAL_PORTS = {"PORT": 8000, "FLOWER_PORT": 5555, "SANDBOX_PORT": 8010}
+USUAL_PORTS = {"PORT": 8000, "FLOWER_PORT": 5555, "SANDBOX_PORT": 8010, "SANDBOX_SMTP_PORT": 8025}
 STOPPING = 15  # seconds that a process may need beyond the grace of its jobs
 
 
@@ -127,6 +127,7 @@ def configure(*, debug: bool) -> None:
         "ALLOWED_HOSTS": "localhost,127.0.0.1,[::1]",
         "JOBS_SHUTDOWN_GRACE": "10",
         "SANDBOX_WITHOUT_DEBUG": "true",
+        "SITE_URL": f"http://{HOST}:{os.environ['PORT']}",
         **sandbox.environment(f"http://{HOST}:{os.environ['SANDBOX_PORT']}"),
     }
     for name, value in defaults.items():

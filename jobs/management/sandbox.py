@@ -1,7 +1,8 @@
 """The simulated upstreams of all rooms behind one address: each at `/<room>/`.
 
 A room is an installed app with a module `sandbox` that has an ASGI callable `application`, and
-`environment(url)`: the settings that send the room's client there.
+`environment(url)`: the settings that send the room's client there. What speaks another protocol than HTTP has a port
+of its own, which the module's `start()` opens.
 """
 
 import json
@@ -33,6 +34,13 @@ def environment(address: str) -> dict[str, str]:
     for label, module in rooms().items():
         merged |= module.environment(f"{address}/{label}")
     return merged
+
+
+def start() -> None:
+    """Open the ports of those that have their own."""
+    for module in rooms().values():
+        if hasattr(module, "start"):
+            module.start()
 
 
 class Sandboxes:

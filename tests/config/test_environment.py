@@ -126,3 +126,23 @@ def test_the_address_of_redis_wins_over_its_parts(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("REDIS_URL", "rediss://:secret@cache.example/1")
     monkeypatch.setenv("REDIS_PORT", "tcp://10.0.0.1:6379")  # as Kubernetes sets it beside a service of that name
     assert env.redis() == os.environ["REDIS_URL"]
+
+
+def test_addresses_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.urls("A", ("https",)) == {}
+    monkeypatch.setenv("A", "sales=https://example.com/a?b=c, ops=https://example.com/d")
+    assert env.urls("A", ("https",)) == {"sales": "https://example.com/a?b=c", "ops": "https://example.com/d"}
+
+
+@pytest.mark.parametrize("value", ["https://example.com", "sales=", "sales=ftp://example.com", "=https://example.com"])
+def test_addresses_without_a_name_are_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("A", value)
+    with pytest.raises(SystemExit, match="Wrong setting A: names with addresses are wanted"):
+        env.urls("A", ("https",))
+
+
+def test_a_time_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.zone("A", "UTC").key == "UTC"
+    monkeypatch.setenv("A", "Mars/Olympus")
+    with pytest.raises(SystemExit, match="Wrong setting A: there is no time zone 'Mars/Olympus'"):
+        env.zone("A", "UTC")

@@ -63,7 +63,7 @@ def site(log: Path, port: int, flower_port: int) -> Server:
 
 def simulated_upstreams(log: Path) -> tuple[Server, dict[str, Any]]:
     """And the environment of a worker that is to call them."""
-    port = free_port()
+    port, mail_port = free_port(), str(free_port())
     command = ["manage.py", "sandbox", "--port", str(port)]
-    server = Server(log, command, port, "/", SANDBOX_WITHOUT_DEBUG="true")
-    return server, sandbox.environment(server.url)
+    server = Server(log, command, port, "/", SANDBOX_WITHOUT_DEBUG="true", SANDBOX_SMTP_PORT=mail_port)
+    return server, sandbox.environment(server.url) | {"EMAIL_URL": f"smtp://127.0.0.1:{mail_port}"}

@@ -20,7 +20,8 @@ def address() -> Iterator[str]:
     """A sandbox in a process of its own, which no worker of the test slows down."""
     port = free_port()
     command = [sys.executable, "manage.py", "sandbox", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(SANDBOX_WITHOUT_DEBUG="true"))
+    env = environment(SANDBOX_WITHOUT_DEBUG="true", SANDBOX_SMTP_PORT=str(free_port()))
+    process = subprocess.Popen(command, cwd=ROOT, env=env)
     wait_for(lambda: answers(f"http://127.0.0.1:{port}/"), "the sandbox")
     yield f"http://127.0.0.1:{port}"
     process.terminate()

@@ -1,7 +1,9 @@
+from smtplib import SMTPDataError, SMTPRecipientsRefused, SMTPServerDisconnected
+
 import pytest
 from pytest_httpserver import HTTPServer
 
-from jobs.notify import NotDelivered, send
+from jobs.notify import NotDelivered, _is_permanent, send
 from tests.jobs.receivers import Inbox, posted
 
 
@@ -31,6 +33,40 @@ def test_webhooks_that_refuse_or_are_gone_say_so(httpserver: HTTPServer) -> None
         send(httpserver.url_for("/broken"), "Too many", "Look at it.")
     with pytest.raises(NotDelivered, match="ConnectError"):
         send("http://127.0.0.1:9/", "Too many", "Look at it.")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "permanent", "after"),
+    [
+        (400, {}, True, None),
+        (404, {}, True, None),
+        (429, {"Retry-After": "30"}, False, 30.0),
+        (429, {"Retry-After": "soon"}, False, None),
+        (429, {"Retry-After": "999999"}, False, 3600.0),
+        (500, {}, False, None),
+    ],
+)
+def test_webhooks_say_whether_another_try_helps(
+    httpserver: HTTPServer, status: int, headers: dict[str, str], permanent: bool, after: float | None
+) -> None:
+    httpserver.expect_request("/hook").respond_with_data("no_service", status=status, headers=headers)
+    with pytest.raises(NotDelivered) as refused:
+        send(httpserver.url_for("/hook"), "Hello", "")
+    assert (refused.value.permanent, refused.value.after) == (permanent, after)
+
+
+@pytest.mark.parametrize(
+    ("error", "permanent"),
+    [
+        (SMTPRecipientsRefused({"a@b.example": (550, b"5.1.1 unknown")}), True),
+        (SMTPRecipientsRefused({"a@b.example": (451, b"4.7.1 greylisted")}), False),
+        (SMTPDataError(554, b"spam"), True),
+        (SMTPServerDisconnected("gone"), False),
+        (ConnectionRefusedError("nobody"), False),
+    ],
+)
+def test_mail_servers_say_it_by_their_code(error: Exception, permanent: bool) -> None:
+    assert _is_permanent(error) is permanent
 
 
 @pytest.mark.parametrize("address", ["http://[::1", "https://shop..example/", f"https://{'a' * 64}.example/"])

@@ -10,6 +10,7 @@ import pytest
 from celery import Task, chain, chord, current_app
 from celery.result import AsyncResult
 from django.db import transaction
+from django.utils import timezone
 from pydantic import BaseModel
 
 import jobs
@@ -388,3 +389,14 @@ def test_what_authors_import_is_there() -> None:
     assert [name for name in jobs.__all__ if not hasattr(jobs, name)] == []
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         jobs.nothing  # noqa: B018
+
+
+def test_a_room_may_have_old_jobs_deleted() -> None:
+    ended = [spell.enqueue({"text": "a"}).id for _ in range(6)]
+    recent, waiting = (spell.enqueue({"text": "a"}).id for _ in range(2))
+    for ids, status in ((ended[:2], "completed"), (ended[2:4], "failed"), (ended[4:], "cancelled")):
+        Job.objects.filter(id__in=ids).update(status=status, finished_at=timezone.now() - timedelta(days=3))
+    Job.objects.filter(id=recent).update(status="completed", finished_at=timezone.now())
+    assert authors.count_old_jobs(timedelta(days=2)) == 6
+    assert [authors.prune_jobs(timedelta(days=2), limit=4) for _ in range(3)] == [4, 2, 0]
+    assert set(Job.objects.values_list("id", flat=True)) == {recent, waiting}

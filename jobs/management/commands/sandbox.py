@@ -8,7 +8,7 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from jobs.management.sandbox import Sandboxes, environment
+from jobs.management import sandbox
 
 HOST = "127.0.0.1"
 
@@ -25,6 +25,7 @@ class Command(BaseCommand):
             raise CommandError(
                 "The sandbox is not for production: it runs with DEBUG, or with SANDBOX_WITHOUT_DEBUG=true."
             )
-        for name, value in environment(f"http://{HOST}:{port}").items():
+        for name, value in sandbox.environment(f"http://{HOST}:{port}").items():
             self.stdout.write(f"{name}={value}")
-        uvicorn.run(Sandboxes(), host=HOST, port=port, lifespan="off", access_log=False, log_level="warning")
+        sandbox.start()
+        uvicorn.run(sandbox.Sandboxes(), host=HOST, port=port, lifespan="off", access_log=False, log_level="warning")

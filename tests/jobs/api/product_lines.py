@@ -3,35 +3,6 @@
 from jobs.processor import Backoff, JobContext, Payload, processor
 
 
-class Promotion(Payload):
-    customer_id: str
-    promotion_id: str
-
-
-@processor(max_attempts=4)
-def send_promotion(payload: Promotion, job: JobContext) -> None:
-    """Mail a promotion to a customer."""
-    raise ConnectionError("SMTP connection failed")
-
-
-class Opportunity(Payload):
-    opportunity_id: str
-
-
-@processor()
-def process_opportunity_offer(payload: Opportunity, job: JobContext) -> None:
-    """Make an offer."""
-
-
-class Cleanup(Payload):
-    days: int
-
-
-@processor()
-def cleanup_old_data(payload: Cleanup, job: JobContext) -> None:
-    """Delete what is old."""
-
-
 class Analysis(Payload):
     paper_id: str
     providers: list[str]

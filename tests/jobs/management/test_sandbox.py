@@ -27,7 +27,7 @@ def test_the_rooms_are_found_and_say_where_their_clients_go() -> None:
 @pytest.mark.parametrize("allowed", [{"DEBUG": "true"}, {"DEBUG": "false", "SANDBOX_WITHOUT_DEBUG": "true"}])
 def test_it_serves_on_the_port_it_is_given_until_it_is_told_to_stop(allowed: dict[str, str]) -> None:
     port = free_port()
-    env = environment(SANDBOX_PORT=str(port), **allowed)
+    env = environment(SANDBOX_PORT=str(port), SANDBOX_SMTP_PORT=str(free_port()), **allowed)
     with subprocess.Popen(MANAGE, env=env, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == f"BGG_URL=http://127.0.0.1:{port}/bgg/xmlapi2/\n"

@@ -1,0 +1,141 @@
+"""Stripe's events: signed, each once, in any order."""
+
+import json
+from typing import Any
+
+import pytest
+import stripe as sdk
+from django.test import Client
+from pytest_django import Settings
+
+from jobs.processor import enqueue
+from jobs.testing import perform
+from processors.crm.models import Invoice, Payment, StripeEvent
+from processors.crm.sandbox.stripe import WEBHOOK_SECRET
+from tests.processors.crm.rows import invoice
+from tests.processors.crm.stripe import StripeControl
+
+pytestmark = pytest.mark.django_db
+
+PATH = "/crm/webhook/stripe"
+
+
+def send(body: str, signature: str) -> int:
+    strict = Client(enforce_csrf_checks=True)
+    headers = {"Stripe-Signature": signature}
+    return strict.post(PATH, body, content_type="application/json", headers=headers).status_code
+
+
+def deliver(event: dict[str, Any]) -> int:
+    return send(event["body"], event["signature"])
+
+
+def started(stripe: StripeControl, method: str = "pm_usBankAccount_success") -> str:
+    """An invoice whose payment is not decided: the intent's id."""
+    invoice(method=method)
+    perform(enqueue("process_payment", {"invoiceId": "invoice-1"}))
+    return str(Payment.objects.get().provider_id)
+
+
+def status() -> tuple[str, str]:
+    return Payment.objects.get().status, Invoice.objects.get().status
+
+
+def test_an_event_ends_a_payment(stripe: StripeControl) -> None:
+    intent = started(stripe)
+    stripe.settle(intent, "succeeded")
+    processing, succeeded = stripe.received()["events"]
+    assert (deliver(processing), status()) == (200, ("processing", "open"))
+    assert (deliver(succeeded), status()) == (200, ("succeeded", "paid"))
+    rows = StripeEvent.objects.order_by("type")
+    assert [row.type for row in rows] == ["payment_intent.processing", "payment_intent.succeeded"]
+    assert {row.object_id for row in rows} == {intent}
+    assert all(row.handled_at for row in rows)
+
+
+def test_the_same_event_twice_is_stored_once(stripe: StripeControl) -> None:
+    stripe.settle(started(stripe), "succeeded")
+    event = stripe.received()["events"][-1]
+    assert deliver(event) == 200
+    paid_at = Invoice.objects.get().paid_at
+    assert deliver(event) == 200
+    assert (StripeEvent.objects.count(), Invoice.objects.get().paid_at) == (1, paid_at)
+
+
+def test_events_that_come_late_take_nothing_back(stripe: StripeControl) -> None:
+    intent = started(stripe, "pm_sandbox_confirm")
+    for then in ("requires_payment_method", "processing", "succeeded"):
+        stripe.settle(intent, then)
+    for event in reversed(stripe.received()["events"]):
+        assert (deliver(event), status()) == (200, ("succeeded", "paid"))
+    assert StripeEvent.objects.count() == 4
+
+
+def test_a_payment_that_failed_says_why(stripe: StripeControl) -> None:
+    intent = started(stripe)
+    stripe.settle(intent, "requires_payment_method")
+    assert deliver(stripe.received()["events"][-1]) == 200
+    payment = Payment.objects.get()
+    assert (payment.status, payment.message, payment.decline_code) == (
+        "failed",
+        "Your card was declined.",
+        "generic_decline",
+    )
+
+
+def test_an_event_that_overtakes_our_answer_finds_its_payment(stripe: StripeControl) -> None:
+    invoice()
+    stripe.fail("reset-after")
+    job = perform(enqueue("process_payment", {"invoiceId": "invoice-1"}))
+    assert Payment.objects.get().provider_id is None
+    assert deliver(stripe.received()["events"][-1]) == 200
+    assert status() == ("succeeded", "paid")
+    assert perform(job).result == {"status": "already", "payment": None, "providerId": ""}
+    assert stripe.charges() == 1
+
+
+def test_an_intent_that_nobody_has_tried_says_nothing(stripe: StripeControl) -> None:
+    invoice()
+    stripe.fail("reset-after")
+    perform(enqueue("process_payment", {"invoiceId": "invoice-1"}))
+    event = json.loads(stripe.received()["events"][-1]["body"])
+    event["data"]["object"] |= {"status": "requires_payment_method", "last_payment_error": None}
+    body = json.dumps(event)
+    assert send(body, sdk.WebhookSignature.generate_signature_header(body, WEBHOOK_SECRET)) == 200
+    assert status() == ("started", "open")
+
+
+def test_an_event_about_somebody_elses_payment_is_stored(stripe: StripeControl) -> None:
+    stripe.settle(started(stripe), "succeeded")
+    event = json.loads(stripe.received()["events"][-1]["body"])
+    event["data"]["object"] |= {"id": "pi_other", "metadata": {"payment": "7", "invoice": "other"}}
+    body = json.dumps(event)
+    assert send(body, sdk.WebhookSignature.generate_signature_header(body, WEBHOOK_SECRET)) == 200
+    assert (StripeEvent.objects.count(), status()) == (1, ("processing", "open"))
+
+
+def test_a_forged_event_is_refused(stripe: StripeControl) -> None:
+    stripe.settle(started(stripe), "succeeded")
+    event = stripe.received()["events"][-1]
+    old = sdk.WebhookSignature.generate_signature_header(event["body"], WEBHOOK_SECRET, timestamp=1_700_000_000)
+    other = sdk.WebhookSignature.generate_signature_header(event["body"], "whsec_other")
+    for signature in ("", "t=1,v1=0", "nonsense", old, other):
+        assert send(event["body"], signature) == 400
+    assert send(event["body"].replace("succeeded", "processing"), event["signature"]) == 400
+    assert (StripeEvent.objects.count(), status()) == (0, ("processing", "open"))
+
+
+def test_without_a_secret_every_event_is_refused(stripe: StripeControl, settings: Settings) -> None:
+    stripe.settle(started(stripe), "succeeded")
+    settings.STRIPE_WEBHOOK_SECRET = ""
+    event = stripe.received()["events"][-1]
+    assert send(event["body"], sdk.WebhookSignature.generate_signature_header(event["body"], "")) == 400
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    answer = Client().post(PATH, b"\xff\xfe", content_type="application/json", headers={"Stripe-Signature": "t=1,v1=0"})
+    assert answer.status_code == 400
+
+
+def test_a_get_is_refused() -> None:
+    assert Client().get(PATH).status_code == 405
