@@ -16,7 +16,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.models.functions import Now
 
-from jobs import leadership, lifecycle, rollups, schedules
+from jobs import alerts, leadership, lifecycle, rollups, schedules
 from jobs.calling import processors
 from jobs.models import Event, IdempotencyKey, Status, Worker
 from jobs.sessions import own_session
@@ -143,6 +143,7 @@ def pruning() -> Iterator[int]:
     for sweep in (
         partial(lifecycle.prune_chords, age=3600, open_age=longest, limit=PRUNE_CHUNK),
         partial(schedules.prune_runs, longest, PRUNE_CHUNK),
+        partial(alerts.prune, PRUNE_CHUNK),
         lambda: refused.filter(pk__in=refused.values("pk")[:PRUNE_CHUNK]).delete()[0],
         lambda: keys.filter(pk__in=keys.values("pk")[:PRUNE_CHUNK]).delete()[0],
     ):

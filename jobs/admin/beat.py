@@ -93,6 +93,13 @@ class ScheduleForm(beat.PeriodicTaskForm):
             if name in self.fields:  # not where the schedule may only be looked at
                 self.fields[name].initial = getattr(policies, name)
 
+    def clean_name(self) -> str:
+        """A slash would lead elsewhere on the dashboard and in the API."""
+        name: str = self.cleaned_data["name"]
+        if "/" in name or not name.isprintable():
+            raise forms.ValidationError("A name has no slash and no control characters.")
+        return name
+
     def clean_overlap(self) -> str:
         return self.cleaned_data["overlap"] or options_of(self.instance).overlap
 

@@ -6,6 +6,6 @@ somebody is left to tell when all workers are gone.
 """
 
 from jobs.alerts.conditions import words
-from jobs.alerts.states import channels, shown, silence, try_channels, unsilence
+from jobs.alerts.states import channels, prune, shown, silence, try_channels, unsilence
 
-__all__ = ["channels", "shown", "silence", "try_channels", "unsilence", "words"]
+__all__ = ["channels", "prune", "shown", "silence", "try_channels", "unsilence", "words"]

@@ -32,6 +32,8 @@ def readings(rule: AlertRule) -> list[Reading]:
 
 def words(rule: AlertRule) -> str:
     """The rule's condition, for people."""
+    if rule.kind not in AlertRule.Kind.values:
+        return rule.kind  # of another release, during a deploy
     match AlertRule.Kind(rule.kind):
         case AlertRule.Kind.FAILURE_RATE:
             condition = f"more than {rule.threshold:g} % fail within {_span(rule.window)}"

@@ -21,6 +21,7 @@ log = logging.getLogger("jobs.alerts")
 PAUSES = (30, 60, 120, 300, 600, 1800, 3600, 3600)  # seconds between tries, then it is given up
 CLAIM = 300  # seconds after which a try that was never reported is made again
 STALE = timedelta(days=1)  # the end of an alert is not told later than this
+KEPT = timedelta(days=730)  # since its end, as long as the numbers of charts
 
 
 def look() -> None:
@@ -114,6 +115,12 @@ def _words(alert: Alert, about: str) -> tuple[str, str]:
     if settings.SITE_URL:
         lines.append(f"{settings.SITE_URL.rstrip('/')}/jobs/alerts")
     return subject, "\n".join(lines)
+
+
+def prune(limit: int) -> int:
+    """Delete up to so many alerts that ended long ago, with their notices."""
+    old = Alert.objects.filter(resolved_at__lt=Now() - KEPT).order_by("pk").values_list("pk", flat=True)[:limit]
+    return Alert.objects.filter(pk__in=list(old)).delete()[0]
 
 
 def silence(rule: AlertRule, until: datetime, *, actor: str) -> None:

@@ -22,7 +22,7 @@ from jobs.search import InvalidQuery, Search
 MOST = 50_000  # jobs in a file
 CHUNK = 1000
 
-Rows = Iterator[list[dict[str, Any]]]
+Rows = Iterator[list[dict[str, Any]] | None]  # None at the end: there are more that could not be read
 COLUMNS = (
     "id type status queue priority attempt max_attempts created_at scheduled_at started_at finished_at run_seconds "
     "worker tags unique_key created_by schedule parent group error payload result"
@@ -68,7 +68,11 @@ def _rows(found: Search) -> Rows:
     """The jobs, a chunk at a time, up to one more than the most: then there are more."""
     left, after = MOST + 1, ""
     while left:
-        part = search.find(found, after, min(CHUNK, left), whole=True)
+        try:
+            part = search.find(found, after, min(CHUNK, left), whole=True)
+        except InvalidQuery:  # too slow by now: half a file would look like a whole one
+            yield None
+            return
         yield _described(part.jobs)
         left -= len(part.jobs)
         after = part.next
@@ -96,11 +100,11 @@ def _as_csv(query: str, rows: Rows) -> Iterator[str]:
     writer.writerow(COLUMNS)
     number = 0
     for part in rows:
-        for row in part[: MOST - number]:
+        for row in (part or [])[: MOST - number]:
             writer.writerow([_cell(row[name]) for name in COLUMNS])
-        number += len(part)
-        if number > MOST:
-            writer.writerow([f"Only the first {MOST} jobs are here: there are more."])
+        number += len(part or [])
+        if part is None or number > MOST:
+            writer.writerow([f"Only the first {min(number, MOST)} jobs are here: there are more."])
         yield text.getvalue()
         text.seek(0)
         text.truncate()
@@ -117,12 +121,13 @@ def _cell(value: Any) -> Any:
 def _as_json(query: str, rows: Rows) -> Iterator[str]:
     """One object: the jobs, and whether there are more."""
     yield f'{{"query": {json.dumps(query)}, "jobs": ['
-    number = 0
+    number, truncated = 0, False
     for part in rows:
-        texts = [json.dumps(row, ensure_ascii=False, cls=DjangoJSONEncoder) for row in part[: MOST - number]]
+        texts = [json.dumps(row, ensure_ascii=False, cls=DjangoJSONEncoder) for row in (part or [])[: MOST - number]]
         yield (",\n" if number and texts else "\n") + ",\n".join(texts)
-        number += len(part)
-    yield f'\n], "truncated": {json.dumps(number > MOST)}}}\n'
+        number += len(part or [])
+        truncated = part is None or number > MOST
+    yield f'\n], "truncated": {json.dumps(truncated)}}}\n'
 
 
 WRITERS = {"csv": (_as_csv, "text/csv; charset=utf-8"), "json": (_as_json, "application/json")}

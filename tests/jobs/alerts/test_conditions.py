@@ -126,3 +126,4 @@ def test_each_rule_says_its_condition() -> None:
     assert conditions[Kind.FAILURE_RATE] == "more than 10 % fail within 60 minutes"
     assert conditions[Kind.SCHEDULE_MISSED] == "a schedule is more than 5 minutes late"
     assert len(set(conditions.values())) == len(Kind)
+    assert words(AlertRule(kind="moon-phase", threshold=1)) == "moon-phase"

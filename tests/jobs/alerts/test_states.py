@@ -166,3 +166,15 @@ def test_one_wrong_rule_stops_no_other(rule: AlertRule, inbox: Inbox) -> None:
     pile_up()
     look()
     assert len(inbox.messages) == 1
+
+
+def test_alerts_that_ended_long_ago_go_with_their_notices(rule: AlertRule, inbox: Inbox) -> None:
+    pile_up()
+    look()
+    work_off()
+    look()
+    assert alerts.prune(10) == 0
+    Alert.objects.update(resolved_at=Now() - timedelta(days=731))
+    alerts.prune(10)
+    assert not Alert.objects.exists()
+    assert not Notice.objects.exists()

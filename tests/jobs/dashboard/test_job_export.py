@@ -15,6 +15,8 @@ from django.test import AsyncClient, Client
 from jobs.dashboard import export
 from jobs.models import Status
 from jobs.processor import enqueue
+from jobs.search import pages
+from jobs.sessions import plain_connection
 from jobs.testing import perform
 from tests.jobs.rows import enqueued, job_in
 
@@ -76,6 +78,31 @@ def test_it_ends_somewhere_and_says_so(operator: Client, monkeypatch: pytest.Mon
     monkeypatch.setattr(export, "MOST", 4)
     assert as_json(operator, "")["truncated"] is False
     assert len(as_csv(operator, "")) == 4
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_it_says_so_too_when_it_turns_slow_on_the_way(
+    operator: Client, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "CHUNK", 2)
+    monkeypatch.setattr(pages, "PATIENCE", 300)
+    for _ in range(5):
+        enqueued()
+    answer: Any = operator.get(f"/jobs/export/{kind}")
+    chunks = answer.streaming_content
+    begin = next(chunks) + (next(chunks) if kind == "json" else b"")
+    other = plain_connection()
+    try:
+        other.set_autocommit(False)
+        other.cursor().execute("LOCK TABLE jobs_job IN ACCESS EXCLUSIVE MODE")
+        text = (begin + b"".join(chunks)).decode()
+    finally:
+        other.close()
+    if kind == "json":
+        assert (json.loads(text)["truncated"], len(json.loads(text)["jobs"])) == (True, 2)
+    else:
+        assert "Only the first 2 jobs are here: there are more." in text
 
 
 def test_nothing_found(operator: Client) -> None:
