@@ -53,7 +53,7 @@ print(json.dumps({
     "feed": feed.feed.name,
     "exitcode": worker.exitcode,
     "autoscale": worker.autoscale,
-}))
+}), file=sys.__stdout__)  # what a worker prints goes to its log
 """
 
 

@@ -140,7 +140,9 @@ def test_workers_leaders_and_schedules(client: Client) -> None:
     assert under(samples, "jobyard_workers") == {("threads",): 2}
     assert under(samples, "jobyard_worker_slots") == {("threads",): 16}
     assert under(samples, "jobyard_worker_slots_stuck") == {("threads",): 2}
-    assert under(samples, "jobyard_queue_workers") == {("bgg",): 0, ("cpu",): 2, ("default",): 0}
+    assert under(samples, "jobyard_queue_workers") == {
+        (name,): 2 if name == "cpu" else 0 for name in django_settings.JOBS_QUEUES
+    }
     assert under(samples, "jobyard_leader") == {("upkeep",): 0, ("beat",): 1}
     assert under(samples, "jobyard_schedules") == {("true",): 1, ("false",): 1}
     assert under(samples, "jobyard_schedule_last_run_timestamp_seconds") == {("digest",): minute(5).timestamp()}

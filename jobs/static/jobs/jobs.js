@@ -61,9 +61,12 @@
   document.addEventListener("htmx:afterSettle", follow);
   follow();
 
-  one("#types-filter")?.addEventListener("input", (event) => {
-    const wanted = event.target.value.toLowerCase().trim();
+  const filter = one("#types-filter");
+  function narrow() {
+    const wanted = filter.value.toLowerCase().trim();
     for (const type of document.querySelectorAll("#types [data-words]")) type.hidden = !type.dataset.words.toLowerCase().includes(wanted);
     one("#types-none").hidden = Boolean(one("#types [data-words]:not([hidden])"));
-  });
+  }
+  filter?.addEventListener("input", narrow);
+  if (filter?.value) narrow(); // typed before this was loaded, or kept by the browser
 })();

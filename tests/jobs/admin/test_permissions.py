@@ -32,6 +32,13 @@ ON_LISTS = {
     ("periodictask", "disable_tasks"): SCHEDULE,
     ("periodictask", "run_tasks"): ADD,
     ("game", "synchronise"): "bgg.change_game",
+    ("customer", "synchronise"): ADD,
+    ("promotion", "send_to_all"): ADD,
+    ("opportunity", "make_offers"): ADD,
+    **{("opportunity", action): "crm.change_opportunity" for action in ("qualify", "win", "lose")},
+    ("visit", "remind"): ADD,
+    ("visit", "ask_for_review"): ADD,
+    ("invoice", "charge"): ADD,
 }
 ON_PAGES = {
     ("job", "retry_job"): RETRY,

@@ -133,7 +133,11 @@ WRONG = [
         ["body", "payload"],
         "too large: 300,040 bytes of JSON, the limit is 262,144",
     ),
-    ({"queue": "nowhere"}, ["body", "queue"], "unknown queue 'nowhere': the queues are bgg, cpu, default"),
+    (
+        {"queue": "nowhere"},
+        ["body", "queue"],
+        "unknown queue 'nowhere': the queues are bgg, cpu, crm, default, reports",
+    ),
     ({"priority": 11}, ["body", "priority"], "Input should be less than or equal to 10"),
     (
         {"priority": "urgent"},
