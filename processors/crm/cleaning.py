@@ -22,7 +22,10 @@ def _mails(age: timedelta) -> Rows:
     before = Now() - age
     over = Q(promotion__isnull=True) | Q(promotion__ends_at__lt=before)
     finished = ~Q(kind=SentMail.Kind.REVIEW_REQUEST) | Q(visit__isnull=True) | Q(visit__review__isnull=False)
-    return SentMail.objects.filter(Q(updated_at__lt=before) & over & finished).exclude(status=SentMail.Status.SENDING)
+    past = ~Q(kind=SentMail.Kind.REMINDER) | Q(visit__isnull=True) | Q(visit__starts_at__lt=Now())
+    return SentMail.objects.filter(Q(updated_at__lt=before) & over & finished & past).exclude(
+        status=SentMail.Status.SENDING
+    )
 
 
 OLD: Final[Mapping[str, Callable[[timedelta], Rows]]] = {

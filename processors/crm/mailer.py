@@ -60,7 +60,11 @@ class _Noting(smtplib.SMTP):
 
     def data(self, msg: Any) -> tuple[int, bytes]:
         self.handing_over = True
-        code, text = super().data(msg)
+        try:
+            code, text = super().data(msg)
+        except smtplib.SMTPDataError:  # the command itself was refused: the server has nothing of the mail
+            self.handing_over = False
+            raise
         self.handing_over = False
         self.said = f"{code} {text.decode('utf-8', 'replace')}"
         return code, text

@@ -37,7 +37,10 @@ def queue_offers(limit: int = MOST) -> dict[str, int]:
 def waiting(limit: int) -> QuerySet[Opportunity]:
     """Those that wait for an offer, the most valuable first, with what is needed to tell how urgent they are."""
     return (
-        Opportunity.objects.filter(status__in=Opportunity.OPEN)
+        Opportunity.objects.filter(
+            status__in=Opportunity.OPEN, estimated_value__gt=0, customer__deleted_at=None
+        )  # else those whom no offer can be made would be the first every hour
+        .exclude(customer__email="")
         .select_related("customer")
         .only("due_at", "estimated_value", "customer__tier")
         .order_by("-estimated_value", "id")[:limit]

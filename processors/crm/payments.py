@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import stripe
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -18,7 +19,7 @@ from jobs.processor import JobContext, enqueue
 
 from . import stripe_client
 from .models import Invoice, Payment, StripeEvent
-from .stripe_client import Declined, Intent, KeySpent, Refusal
+from .stripe_client import Declined, Intent, KeySpent, LockedOut, Refusal
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,10 @@ CLOCKS: Final = timedelta(hours=1)  # that Stripe's clock and ours may be apart
 
 
 def begin(invoice_id: str, job: JobContext) -> Payment | None:
-    """The payment that is under way for this invoice, or a new one; None when the invoice is paid."""
+    """The payment that is under way for this invoice, or a new one; None when the invoice is paid.
+
+    One that failed while the job slept is its outcome: a new one is made only after a job has told of it.
+    """
     with transaction.atomic():
         invoice = _locked(invoice_id)
         if invoice.status == Invoice.Status.PAID:
@@ -53,6 +57,9 @@ def begin(invoice_id: str, job: JobContext) -> Payment | None:
         live = payments.filter(status__in=Payment.LIVE).first()
         if live is not None:
             return live
+        ended = payments.filter(told_at=None).order_by("-pk").first()
+        if ended is not None:
+            return ended
         if not invoice.amount:
             raise Discard(f"the invoice {invoice.number} is about nothing")
         if not (invoice.customer.stripe_id and invoice.customer.payment_method):
@@ -95,7 +102,9 @@ def advance(payment: Payment, job: JobContext) -> Payment:
         _fail(payment, declined.refusal, declined.intent.id if declined.intent else None)
         raise
     except Discard as refused:
-        _fail(payment, Refusal(message=str(refused)), None)
+        # Of an error of Stripe's own nobody knows whether it charged: the next run looks.
+        if isinstance(refused, LockedOut) or isinstance(refused.__cause__, stripe.InvalidRequestError):
+            _fail(payment, Refusal(message=str(refused)), None)
         raise
     return settle(payment, intent)
 
@@ -175,6 +184,11 @@ def _fail(payment: Payment, refusal: Refusal, intent_id: str | None) -> None:
             return
         row.status, row.provider_id, row.action_url = Status.FAILED, intent_id or row.provider_id, ""
         _note(row, refusal)
+
+
+def told(payment: Payment) -> None:
+    """A job ends with the failure of this payment: another one may be made."""
+    Payment.objects.filter(pk=payment.pk, status__in=(Status.FAILED, Status.CANCELED)).update(told_at=Now())
 
 
 def _note(row: Payment, refusal: Refusal) -> None:

@@ -75,6 +75,9 @@ class Payment(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
     checked_at = models.DateTimeField(null=True, blank=True)  # when the provider was asked last
+    told_at = models.DateTimeField(
+        null=True, blank=True
+    )  # when a job ended with its failure: the next one charges anew
 
     class Meta:
         ordering: ClassVar = ["-id"]

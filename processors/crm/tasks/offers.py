@@ -55,8 +55,8 @@ def process_opportunity_offer(payload: ProcessOpportunityOffer, job: JobContext)
             return OfferMade(status=opportunity.status, offer=opportunity.offer, skipped=f"is {opportunity.status}")
         if opportunity.estimated_value <= 0:
             raise Discard("nothing can be offered: the opportunity has no estimated value")
-        if not opportunity.customer.email:
-            return OfferMade(status=opportunity.status, skipped="the customer has no e-mail address")
+        if not opportunity.customer.email or opportunity.customer.deleted_at:
+            return OfferMade(status=opportunity.status, skipped="the customer cannot be written to")
         offer = opportunities.offer_for(opportunity)
         Opportunity.objects.filter(pk=opportunity.pk).update(
             status=Opportunity.Status.OFFERED, offer=offer, offered_at=Now(), offer_ends_at=Now() + VALID_FOR

@@ -35,8 +35,12 @@ def process_payment(payload: ProcessPayment, job: JobContext) -> Paid:
     payment = payments.begin(payload.invoice_id, job)
     if payment is None:
         return Paid(status="already")
-    if payment.status != Status.SUCCEEDED:
-        payment = payments.advance(payment, job)
+    if payment.status in (Status.STARTED, Status.PROCESSING, Status.REQUIRES_ACTION):
+        try:
+            payment = payments.advance(payment, job)
+        except Discard:
+            payments.told(payment)
+            raise
     age = timezone.now() - payment.created_at
     if payment.status in (Status.STARTED, Status.REQUIRES_ACTION) and age > GIVE_UP:
         payment = payments.settle(payment, stripe_client.client().cancel(str(payment.provider_id)))
@@ -44,8 +48,10 @@ def process_payment(payload: ProcessPayment, job: JobContext) -> Paid:
         case Status.SUCCEEDED:
             return Paid(status=payment.status, payment=payment.pk, provider_id=payment.provider_id or "")
         case Status.FAILED:
+            payments.told(payment)
             raise Discard(payment.message or "The payment failed.")
         case Status.CANCELED:
+            payments.told(payment)
             raise Discard("The payment was cancelled.")
     what = "the customer has to confirm" if payment.status == Status.REQUIRES_ACTION else "Stripe is at it"
     raise Snooze(f"payment {payment.pk}: {what}", after=min(max(age, SOONEST), LATEST))

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from jobs import lifecycle
 from jobs.models import Failure, Job, Limit
 from jobs.processor import enqueue
 from jobs.testing import assert_enqueued, perform
@@ -143,7 +144,11 @@ def test_a_card_changed_between_two_attempts_needs_another_key(stripe: StripeCon
 def test_what_stripe_says_about_repeating_decides(stripe: StripeControl) -> None:
     invoice()
     stripe.fail("do-not-retry")
-    assert (pay().status, Payment.objects.get().status) == ("failed", "failed")
+    job = pay()
+    assert (job.status, Payment.objects.get().status) == ("failed", "started")  # nobody knows whether it was charged
+    lifecycle.retry([job.id], actor="ada")
+    assert perform(job).status == "completed"
+    assert stripe.charges() == 1
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ import stripe as sdk
 from django.test import Client
 from pytest_django import Settings
 
+from jobs import lifecycle
+from jobs.models import Job
 from jobs.processor import enqueue
 from jobs.testing import perform
 from processors.crm.models import Invoice, Payment, StripeEvent
@@ -69,6 +71,18 @@ def test_events_that_come_late_take_nothing_back(stripe: StripeControl) -> None:
     for event in reversed(stripe.received()["events"]):
         assert (deliver(event), status()) == (200, ("succeeded", "paid"))
     assert StripeEvent.objects.count() == 4
+
+
+@pytest.mark.parametrize(("then", "became"), [("requires_payment_method", "failed"), ("canceled", "canceled")])
+def test_a_job_that_slept_ends_with_what_an_event_told(stripe: StripeControl, then: str, became: str) -> None:
+    intent = started(stripe)
+    stripe.settle(intent, then)
+    assert deliver(stripe.received()["events"][-1]) == 200
+    job = Job.objects.get(type="process_payment")
+    assert (perform(job).status, Payment.objects.get().status) == ("failed", became)  # and no second charge
+    lifecycle.retry([job.id], actor="ada")
+    perform(job)
+    assert Payment.objects.count() == 2  # by hand it is charged anew
 
 
 def test_a_payment_that_failed_says_why(stripe: StripeControl) -> None:
