@@ -10,10 +10,10 @@ from playwright.sync_api import Page, expect
 
 from jobs.management.embedded import free_port
 from jobs.models import Event, Queue, Status
-from tests.e2e.watching import Watch, log_in
+from tests.e2e.watching import Watch, follow, log_in
 from tests.integration import servers
 from tests.integration.jobtypes.tasks import noop, whisper
-from tests.integration.workers import Start, Worker, wait_for_status
+from tests.integration.workers import Start, Worker, wait_for, wait_for_status
 
 pytestmark = pytest.mark.browser
 
@@ -95,7 +95,7 @@ def test_a_queue_is_paused_and_resumed(site: servers.Server, worker: Worker, pag
 
         job = noop.enqueue({"number": 1}).id
         expect(row.get_by_role("cell").nth(1)).to_have_text("1")  # it waits, and the page knows without a reload
-        row.get_by_role("link", name="default").click()
+        follow(row.get_by_role("link", name="default"))
         expect(page.get_by_role("region", name="Next in line").get_by_role("link", name="noop")).to_be_visible()
         wait_for_status(job, Status.PENDING)
 
@@ -127,7 +127,7 @@ def test_a_refresh_leaves_what_is_unfolded_focused_and_drawn(
         charts = page.get_by_role("img", name=re.compile("^Chart: "))
         expect(charts).to_have_count(4)
         for turn in range(2):
-            assert all(chart.evaluate(IS_DRAWN) for chart in charts.all()), turn
+            wait_for(lambda: all(chart.evaluate(IS_DRAWN) for chart in charts.all()), f"the charts, {turn}")
             with page.expect_response(lambda answer: answer.request.headers.get("hx-target") == "history"):
                 page.evaluate("htmx.ajax('GET', location.href, {target: '#history', swap: 'outerHTML'})")
             expect(charts).to_have_count(4)

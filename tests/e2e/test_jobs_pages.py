@@ -17,6 +17,7 @@ from jobs.lifecycle import Error, Outcome, Verb
 from jobs.management.embedded import free_port
 from jobs.models import Event, Job, Status
 from jobs.processor import enqueue_many
+from tests.e2e.watching import follow
 from tests.integration import servers
 from tests.integration.jobtypes.tasks import flaky, nap, step_by_step
 from tests.integration.workers import PATIENCE, Start, wait_for, wait_for_end, wait_for_status
@@ -96,7 +97,7 @@ def test_a_job_is_watched_and_another_one_cancelled(start: Start, gate: Path, br
     sleeper = nap.enqueue({"journal": str(gate.parent / "journal"), "until": str(gate)}).id
     wait_for_status(sleeper, Status.PROCESSING)
     browser.show("/jobs/?q=status:processing")
-    page.get_by_role("link", name="nap", exact=True).click()
+    follow(page.get_by_role("link", name="nap", exact=True))
     page.get_by_role("button", name="Cancel", exact=True).click()
     page.get_by_label("Reason").fill("slept enough")
     page.get_by_role("button", name="Cancel the job").click()
@@ -112,7 +113,7 @@ def test_a_failed_job_is_retried_and_another_one_runs_again_changed(start: Start
     start()
     browser.show("/jobs/?q=status:failed")
     row = page.get_by_role("row").filter(has_text="nobody there")
-    row.get_by_role("link", name="noop").click()
+    follow(row.get_by_role("link", name="noop"))
     expect(page.get_by_text("Traceback (most recent call last)").first).to_be_visible()
     page.get_by_role("button", name="Retry").click()
     expect(page.get_by_text("The job will run again.")).to_be_visible()
@@ -123,14 +124,14 @@ def test_a_failed_job_is_retried_and_another_one_runs_again_changed(start: Start
     wait_for_status(hopeless, Status.FAILED)
     browser.show(f"/jobs/{hopeless}")
     expect(page.locator("details.attempt")).to_have_count(3)
-    page.get_by_role("link", name="Edit and run again").click()
+    follow(page.get_by_role("link", name="Edit and run again"))
     page.get_by_label("Times").fill("1")
     page.get_by_role("button", name="Run as a new job").click()
     expect(page.get_by_text("This is the new job.")).to_be_visible()
     expect(browser.state()).to_have_text("completed", timeout=LONG)
     changed = Job.objects.get(parent=hopeless)
     assert (changed.payload["times"], changed.result, changed.created_by) == (1, 2, "operator")
-    page.get_by_role("region", name="What it belongs to").get_by_role("link", name="flaky").click()
+    follow(page.get_by_role("region", name="What it belongs to").get_by_role("link", name="flaky"))
     page.wait_for_url(f"{browser.site}/jobs/{hopeless}")
 
 
@@ -185,10 +186,10 @@ def test_a_thousand_failed_jobs_are_retried_by_a_filter(start: Start, browser: B
 def test_a_job_is_made_in_the_browser(start: Start, browser: Browser) -> None:
     page = browser.page
     start()
-    page.get_by_role("link", name="New job").first.click()
+    follow(page.get_by_role("link", name="New job").first)
     page.get_by_label("Search among the types").fill("give the number")
     expect(page.locator("#types a:visible")).to_have_count(1)
-    page.get_by_role("link", name=re.compile("^noop")).click()
+    follow(page.get_by_role("link", name=re.compile("^noop")))
     page.get_by_label("Number").fill("7")
     page.get_by_label("Tags").fill("by hand")
     page.get_by_role("button", name="Enqueue").click()

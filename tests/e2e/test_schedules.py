@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from jobs.management.embedded import free_port
 from jobs.models import Event, Job, Leader, ScheduleOptions, ScheduleRun, Status
+from tests.e2e.watching import follow
 from tests.integration import servers
 from tests.integration.workers import ROOT, Start, environment, wait_for, wait_for_status
 
@@ -49,7 +50,7 @@ def test_a_schedule_is_made_and_fires(site: str, page: Page) -> None:
     page.get_by_label("Username").fill("operator")
     page.get_by_label("Password").fill("let me in")
     page.get_by_role("button", name="Log in").click()
-    page.get_by_role("link", name="New schedule").click()
+    follow(page.get_by_role("link", name="New schedule"))
 
     # What a cron means is said while it is typed.
     preview = page.get_by_role("status", name="When it is due")
@@ -91,7 +92,7 @@ def test_a_schedule_is_made_and_fires(site: str, page: Page) -> None:
     by_hand = Job.objects.exclude(id__in=known).get()
     assert by_hand.created_by == "operator"
     wait_for_status(by_hand.id, Status.COMPLETED)
-    page.get_by_role("link", name="Edit").click()
+    follow(page.get_by_role("link", name="Edit"))
     page.get_by_label("Cron").fill("0 3 * * *")
     page.get_by_label("While an earlier job is active").select_option("skip")
     page.get_by_role("button", name="Save").click()

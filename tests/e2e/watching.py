@@ -3,7 +3,7 @@
 from typing import Self
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 
 class Watch:
@@ -34,3 +34,9 @@ def log_in(page: Page) -> None:
     page.get_by_label("Username").fill("operator")
     page.get_by_label("Password").fill("let me in")
     page.get_by_role("button", name="Log in").click()
+
+
+def follow(link: Locator) -> None:
+    """Go where it leads, and wait until that page's scripts have run: buttons do nothing before."""
+    with link.page.expect_navigation():
+        link.click()

@@ -92,7 +92,7 @@ def rows() -> dict[str, Any]:
     return {
         "job_id": job.id,
         "fingerprint": "f" * 32,
-        "rule_id": AlertRule.objects.values_list("pk", flat=True)[0],
+        "rule_id": AlertRule.objects.create(name="Watch", kind=AlertRule.Kind.BACKLOG, threshold=1).pk,
     }
 
 

@@ -18,6 +18,13 @@ from tests.processors.bgg.conftest import SandboxControl
 
 pytestmark = pytest.mark.django_db
 
+
+@pytest.fixture(autouse=True)
+def no_games(db: None) -> None:
+    """A worker of another test may have stored some."""
+    Game.objects.all().delete()
+
+
 UNKNOWN = ["999999998", "999999999"]
 
 
