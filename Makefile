@@ -75,7 +75,7 @@ LOCK = .venv/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-he
 
 lock: $(INSTALLED)
 	@test -x .venv/uv/bin/uv || { $(PYTHON) -m venv .venv/uv && .venv/uv/bin/pip install --quiet uv; }
-	$(LOCK) --extra payments --extra reports -o requirements/base.txt
+	$(LOCK) --extra ai --extra payments --extra reports -o requirements/base.txt
 	$(LOCK) -c requirements/base.txt --group dev -o requirements/dev.txt
 
 clean:

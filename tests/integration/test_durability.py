@@ -64,8 +64,10 @@ def test_no_job_is_lost_and_none_ends_twice(servers: Servers, start_on_servers: 
     while kills < 8:
         time.sleep(3)
         kills += 1
+        for worker in workers.values():  # one that starts while its database is away says so and ends
+            worker.wait_until_up()
         struck = sorted(POOLS)[kills % 2]
-        workers[struck].wait_until_up().kill()
+        workers[struck].kill()
         strike(kills, servers)
         workers[struck] = boot(start_on_servers, struck)
     wait_for_end()
