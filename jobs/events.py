@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterable
 from uuid import UUID
 
+import redis
+
 from jobs import broker
 
 log = logging.getLogger("jobs.events")
@@ -116,9 +118,12 @@ def _deliver() -> None:
             now, _waiting = _waiting, _Waiting()
         try:
             pause = PAUSE if _publish(now) else UNHEARD
-        except Exception as error:
+        except redis.RedisError as error:
             pause = broker.AWAY
             log.debug("nothing sent: Redis does not answer (%s)", error)
+        except Exception:
+            pause = broker.AWAY
+            log.exception("what changed could not be told, going on")
         time.sleep(pause)
 
 

@@ -3,10 +3,15 @@
 A leader that was frozen past its lease may wake and act once more: what it does must be safe to do twice.
 """
 
+import logging
+import threading
+
+from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.models.functions import Now
 
 from jobs.models import Leader
+from jobs.sessions import own_session
 
 # One statement, so that of two that ask at once one waits for the other's row and then sees its lease.
 LEAD = """
@@ -45,3 +50,44 @@ def unbroken(duty: str) -> float:
 def resign(duty: str, holder: str) -> None:
     """Let another one take the duty at once."""
     Leader.objects.filter(duty=duty, holder=holder).update(expires_at=Now())
+
+
+class Candidate(threading.Thread):
+    """Does rounds of a duty while it leads, on a session of its own, and goes on after any trouble."""
+
+    duty: str
+    term: float  # seconds a leader is believed
+    interval: float  # seconds between two rounds
+    statement_timeout: int  # ms
+
+    def __init__(self, holder: str) -> None:
+        super().__init__(name=f"jobs-{self.duty}", daemon=True)
+        self.holder = holder
+        self.ended = threading.Event()
+
+    def round(self) -> None:
+        """The duty."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        log = logging.getLogger(f"jobs.{self.duty}")
+        connected = False
+        while not self.ended.wait(self.interval):
+            try:
+                if not connected:
+                    own_session(lock_timeout=5_000, statement_timeout=self.statement_timeout)
+                    connected = True
+                if lead(self.duty, self.holder, self.term):
+                    self.round()
+            except DatabaseError as error:
+                log.warning("%s interrupted, trying again: %s", self.duty, str(error).strip().partition("\n")[0])
+                connected = False
+            except Exception:
+                log.exception("%s stumbled, going on", self.duty)
+                connected = False
+        try:
+            resign(self.duty, self.holder)
+        except DatabaseError:
+            log.info("the lead of %s ends by itself", self.duty)
+        finally:
+            connection.close()

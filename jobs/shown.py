@@ -1,12 +1,13 @@
 """What people and clients may see of a job's row, wherever they look: API, admin, dashboard."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 
 from jobs.errors import UnknownProcessor
-from jobs.models import Job, Status
+from jobs.models import Failure, Job, Status
 from jobs.payload import REDACTED, is_secret
 from jobs.processor import get_processor, processors
 
@@ -30,6 +31,12 @@ def percent(job: Job) -> int:
     if job.status == Status.COMPLETED:
         return 100
     return max(0, min(100, int((job.progress or {}).get("percent") or 0)))
+
+
+def last_failures(ids: Collection[UUID]) -> dict[UUID, Failure]:
+    """The latest failed run of each of these jobs that has one, without tracebacks."""
+    latest = Failure.objects.filter(job_id__in=ids).order_by("job_id", "-run").distinct("job_id").defer("traceback")
+    return {failure.job_id: failure for failure in latest}
 
 
 def run_seconds(job: Job) -> float | None:

@@ -5,21 +5,17 @@ two leaders by accident do no harm. What a job *becomes* is lifecycle's business
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 
 from django.conf import settings
-from django.db import Error as DatabaseError
-from django.db import connection
 from django.db.models.functions import Now
 
 from jobs import alerts, leadership, lifecycle, rollups, schedules
 from jobs.calling import processors
 from jobs.models import Event, IdempotencyKey, Status, Worker
-from jobs.sessions import own_session
 
 log = logging.getLogger("jobs.upkeep")
 
@@ -36,38 +32,19 @@ PRUNE_PAUSE = 0.05  # seconds after each chunk, for the others
 GONE_AFTER = 24 * 3600  # seconds without a heartbeat after which a worker's row goes
 
 
-class Upkeep(threading.Thread):
+class Upkeep(leadership.Candidate):
     """A worker's candidate for the lead."""
 
+    duty = DUTY
+    term = TERM
+    interval = INTERVAL
+    statement_timeout = 60_000
+
     def __init__(self, holder: str) -> None:
-        super().__init__(name="jobs-upkeep", daemon=True)
-        self.holder = holder
-        self.ended = threading.Event()
+        super().__init__(holder)
         self.next_errors = 0.0
         self.next_prune = 0.0
         self.pruning: Iterator[int] = iter(())  # what is left of it
-
-    def run(self) -> None:
-        connected = False
-        while not self.ended.wait(INTERVAL):
-            try:
-                if not connected:
-                    own_session(lock_timeout=5_000, statement_timeout=60_000)
-                    connected = True
-                if leadership.lead(DUTY, self.holder, TERM):
-                    self.round()
-            except DatabaseError as error:
-                log.warning("upkeep interrupted, trying again: %s", str(error).strip().partition("\n")[0])
-                connected = False
-            except Exception:
-                log.exception("upkeep stumbled, going on")
-                connected = False
-        try:
-            leadership.resign(DUTY, self.holder)
-        except DatabaseError:
-            log.info("the lead of upkeep ends by itself")
-        finally:
-            connection.close()
 
     def round(self) -> None:
         """One pass over all sweeps."""

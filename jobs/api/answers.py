@@ -25,9 +25,7 @@ def job_out_of(job: Job, last: Failure | None) -> JobOut:
 
 def last_failures(jobs: Sequence[Job]) -> dict[UUID, Failure]:
     """The last failure of each of these jobs that has not made up for it."""
-    ids = [job.id for job in jobs if job.status != Status.COMPLETED]
-    failures = Failure.objects.filter(job_id__in=ids).order_by("job_id", "-run").distinct("job_id").defer("traceback")
-    return {failure.job_id: failure for failure in failures}
+    return shown.last_failures([job.id for job in jobs if job.status != Status.COMPLETED])
 
 
 def job_history_out(job: Job) -> JobHistoryOut:

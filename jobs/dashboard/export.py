@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from jobs import search, shown, sse
 from jobs.dashboard.access import page
-from jobs.dashboard.joblist import last_failures
+from jobs.dashboard.joblist import failures_of
 from jobs.models import Job
 from jobs.search import InvalidQuery, Search
 
@@ -81,7 +81,7 @@ def _rows(found: Search) -> Rows:
 
 
 def _described(jobs: list[Job]) -> list[dict[str, Any]]:
-    failures = last_failures(jobs)
+    failures = failures_of(jobs)
     return [
         {name: getattr(job, name, None) for name in COLUMNS}
         | {

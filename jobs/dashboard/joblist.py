@@ -14,6 +14,7 @@ from jobs.dashboard.charts import usual_seconds
 from jobs.metrics import Count
 from jobs.models import Failure, Job, Priority, Status
 from jobs.search import InvalidQuery, Search
+from jobs.shown import last_failures
 
 RANKS = [
     (rank, f"{rank} {Priority(rank).name.lower()}" if rank in Priority else str(rank)) for rank in range(10, 0, -1)
@@ -52,7 +53,7 @@ def jobs(request: HttpRequest) -> HttpResponse:
     except InvalidQuery as error:
         return show(request, "jobs/jobs.html", {"query": query, "error": error, "tabs": _tabs(Search(()), None, "")})
     status = found.statuses[0] if len(found.statuses) == 1 else None
-    failures = last_failures(shown.jobs)
+    failures = failures_of(shown.jobs)
     current = status if status or len(found.statuses) == len(Status) else "some"
     context: dict[str, object] = {
         "query": query,
@@ -101,11 +102,10 @@ def _total(found: Search, counts: dict[Status, Count] | None) -> Count | None:
     return Count(sum(count.number for count in chosen), any(count.approximate for count in chosen))
 
 
-def last_failures(found: list[Job]) -> dict[UUID, Failure]:
+def failures_of(found: list[Job]) -> dict[UUID, Failure]:
     """What went wrong last with each of these jobs, where something did; without tracebacks."""
     failed = [job.id for job in found if job.status == Status.FAILED or job.attempt > 0]
-    latest = Failure.objects.filter(job_id__in=failed).order_by("job_id", "-run").distinct("job_id")
-    return {failure.job_id: failure for failure in latest.defer("traceback")}
+    return last_failures(failed)
 
 
 def possible_actions(request: HttpRequest, statuses: list[Status]) -> list[Action]:
