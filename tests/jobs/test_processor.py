@@ -55,6 +55,11 @@ class TestADeclaration:
     def test_knows_what_the_result_is(self) -> None:
         assert (spell.result_model, slow_read.result_model) == (str, int)
 
+    def test_takes_a_function_for_the_priority(self, declare: Callable[..., Processor]) -> None:
+        declared = declare(priority=lambda payload: 2 + len(payload))
+        usual = declared.new_job("{}", {}).priority
+        assert (usual, declared.new_job("{}", {"priority": "high"}).priority) == (2, 8)
+
     def test_takes_a_timedelta_for_the_timeout(self, declare: Callable[..., Processor]) -> None:
         assert declare(timeout=timedelta(minutes=2)).timeout == 120.0
 
