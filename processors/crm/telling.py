@@ -46,7 +46,7 @@ def paid_too_much(invoice: Invoice, payment: Payment) -> None:
 
 def tell_admins(subject: str, body: str) -> None:
     """In the app, and by what alerts go to."""
-    log.error("%s: %s", subject, body)
+    log.error("%s", subject)
     webhook = [("webhook", ADMINS)] if settings.ALERT_WEBHOOK_URL else []
     _enqueue(subject, body, [("in-app", ADMINS), *(("email", to) for to in settings.ALERT_EMAILS), *webhook])
 
