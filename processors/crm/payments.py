@@ -136,8 +136,10 @@ def close(payment: Payment) -> Payment:
     log.warning("payment %s: this account of Stripe has no %s to cancel", payment.pk, payment.provider_id)
     with transaction.atomic():
         _locked(payment.invoice_id)
-        Payment.objects.filter(pk=payment.pk).update(closed_at=Now())
-    return payment
+        row = Payment.objects.get(pk=payment.pk)
+        row.closed_at = timezone.now()
+        row.save(update_fields=["closed_at"])
+    return row
 
 
 def settle(payment: Payment, intent: Intent) -> Payment:

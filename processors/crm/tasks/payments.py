@@ -46,7 +46,7 @@ def process_payment(payload: ProcessPayment, job: JobContext) -> Paid:
     match payment.status:
         case Status.SUCCEEDED | Status.PAID_BESIDE:
             return Paid(status=payment.status, payment=payment.pk, provider_id=payment.provider_id or "")
-        case Status.FAILED:
+        case Status.FAILED if payment.closed_at or not payment.provider_id:
             payments.told(payment, job)
             raise Discard(payment.reason)
         case Status.CANCELED:

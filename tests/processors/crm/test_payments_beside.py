@@ -71,6 +71,17 @@ def test_a_failure_is_told_when_nobody_can_pay_any_more(stripe: StripeControl) -
     assert Failure.objects.filter(job=job).latest("id").message.startswith("Your card was declined.")
 
 
+def test_a_failure_is_not_told_of_a_payment_that_goes_on(stripe: StripeControl) -> None:
+    invoice(method=DECLINED)
+    stripe.fail("503", after=1)
+    job = pay()
+    stripe.settle(str(Payment.objects.get().provider_id), "processing")
+    Payment.objects.update(said_at=timezone.now() + timedelta(minutes=1))  # as when clocks are apart
+    assert (perform(job).status, statuses()) == ("scheduled", ["failed", "open"])
+    Payment.objects.update(said_at=timezone.now() - timedelta(minutes=1))
+    assert (perform(job).status, statuses()) == ("scheduled", ["processing", "open"])
+
+
 def test_an_earlier_one_is_closed_before_another_is_made(stripe: StripeControl) -> None:
     left_open(stripe)
     assert pay().status == "completed"
