@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import stripe
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -102,6 +101,8 @@ def advance(payment: Payment, job: JobContext) -> Payment:
         _fail(payment, declined.refusal, declined.intent.id if declined.intent else None)
         raise
     except Discard as refused:
+        import stripe  # slow to import
+
         # Of an error of Stripe's own nobody knows whether it charged: the next run looks.
         if isinstance(refused, LockedOut) or isinstance(refused.__cause__, stripe.InvalidRequestError):
             _fail(payment, Refusal(message=str(refused)), None)

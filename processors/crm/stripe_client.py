@@ -10,13 +10,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import stripe
 from django.conf import settings
 
 from jobs.errors import Discard, RateLimited, Retry
 from jobs.processor import Upstream
+
+if TYPE_CHECKING:  # slow to import: each function that needs the SDK does it
+    import stripe
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +88,8 @@ class Client:
     """The calls we use."""
 
     def __init__(self, url: str, key: str, *, timeout: tuple[float, float] = TIMEOUT) -> None:
+        import stripe
+
         self._upstream = Upstream("stripe", interval=INTERVAL)
         self._http = stripe.RequestsClient(timeout=timeout)
         self._api = stripe.StripeClient(
@@ -141,6 +145,8 @@ class Client:
 
     def account(self, stripe_id: str) -> Account | None:
         """One customer; None when this Stripe account never had it."""
+        import stripe
+
         try:
             return account_of(self._call(lambda: self._api.customers.retrieve(stripe_id)).to_dict())
         except Discard as refused:
@@ -161,6 +167,8 @@ class Client:
             query["starting_after"] = page.data[-1].id if more else ""
 
     def _call(self, call: Callable[[], T]) -> T:
+        import stripe
+
         if not self._has_key:
             raise LockedOut("There is no key for Stripe (STRIPE_API_KEY).")
         self._upstream.acquire()
@@ -180,8 +188,10 @@ class Client:
         return answer
 
 
-def verdict(error: stripe.StripeError) -> Discard | Retry:
+def verdict(error: "stripe.StripeError") -> Discard | Retry:
     """What an error of the SDK means for the job."""
+    import stripe
+
     headers = {name.lower(): value for name, value in dict(error.headers or {}).items()}
     told = f"{error.http_status or 'no answer'}: {' '.join(str(error.user_message or error).split())[:500]}"
     if isinstance(error, stripe.CardError):
@@ -234,6 +244,8 @@ def _refusal(said: Mapping[str, Any]) -> Refusal:
 
 def is_signed(body: bytes, signature: str) -> bool:
     """Whether Stripe sent this event, and lately (STRIPE_WEBHOOK_SECRET)."""
+    import stripe
+
     try:
         stripe.WebhookSignature.verify_header(body, signature, settings.STRIPE_WEBHOOK_SECRET, TOLERANCE)
     except (stripe.SignatureVerificationError, UnicodeDecodeError):
