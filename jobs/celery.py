@@ -15,7 +15,6 @@ from celery.canvas import _chain, group
 from celery.canvas import chord as _chord
 from celery.fixups.django import DjangoFixup, DjangoWorkerFixup  # type: ignore[attr-defined]
 from celery.utils.functional import maybe_list
-from django.core.checks import Tags, registry, run_checks
 from django.db import close_old_connections, reset_queries
 
 from jobs.ids import new_task_id
@@ -163,9 +162,11 @@ class WorkerFixup(DjangoWorkerFixup):
     """Connections live as Django's settings say; Celery's own would open one for each task."""
 
     def validate_models(self) -> None:
-        """Checks of the addresses would import every page and call, and a worker serves none."""
+        """With the checks that are about a worker too."""
         self.django_setup()
-        run_checks(tags=sorted(registry.registry.tags_available() - {Tags.urls}))
+        from jobs.checks import check_without_pages  # only now
+
+        check_without_pages()
 
     def on_task_prerun(self, sender: Any, **kwargs: Any) -> None:
         if not sender.request.is_eager:
