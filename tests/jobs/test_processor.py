@@ -406,3 +406,12 @@ def test_a_room_may_have_old_jobs_deleted() -> None:
     assert authors.count_old_jobs(timedelta(days=2)) == 6
     assert [authors.prune_jobs(timedelta(days=2), limit=4) for _ in range(3)] == [4, 2, 0]
     assert set(Job.objects.values_list("id", flat=True)) == {recent, waiting}
+
+
+def test_jobs_that_sleep_are_woken_and_others_left_as_they_are() -> None:
+    sleeping = spell.enqueue({"text": "a"}, delay=3600).id
+    waiting, ended = (spell.enqueue({"text": "a"}).id for _ in range(2))
+    Job.objects.filter(id=ended).update(status="completed", finished_at=timezone.now())
+    authors.wake([sleeping, waiting, ended, uuid4()])
+    found = dict(Job.objects.values_list("id", "status"))
+    assert found == {sleeping: Status.PENDING, waiting: Status.PENDING, ended: Status.COMPLETED}
