@@ -19,6 +19,8 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
 export CHROMIUM
+# Compiled code is kept, also where that is switched off: all of this starts many processes.
+export PYTHONDONTWRITEBYTECODE :=
 
 ifneq ($(words $(CURDIR)),1)
 $(error The path of this checkout must not contain spaces)
