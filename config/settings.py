@@ -184,7 +184,7 @@ if ROLE == "web" or ROLE in _threads:  # many threads share a few connections
     _database["CONN_MAX_AGE"] = 0
 else:  # a pool does not survive a fork
     _database["CONN_MAX_AGE"] = 600
-    _database["CONN_HEALTH_CHECKS"] = True
+_database["CONN_HEALTH_CHECKS"] = True  # a restart of Postgres costs no request and no attempt of a job
 DATABASES: dict[str, dict[str, Any]] = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
