@@ -27,8 +27,7 @@ class Text:
 
 def read(content: bytes) -> Text:
     """The text of a file, whatever its name claims. Raises Unreadable."""
-    if len(content) > MAX_BYTES:
-        raise Unreadable(f"The file is larger than {MAX_BYTES // 1024**2} MB.")
+    check_size(len(content))
     if b"%PDF-" in content[:1024]:
         title, text = _read_pdf(content)
         if len(text) < FEWEST_CHARACTERS:
@@ -42,6 +41,12 @@ def read(content: bytes) -> Text:
     if len(text) > MAX_CHARACTERS:
         raise Unreadable(f"The text has {len(text):,} characters, more than {MAX_CHARACTERS:,}.")
     return Text((title or _first_line(text))[:MAX_TITLE], text)
+
+
+def check_size(size: int) -> None:
+    """Raises Unreadable for a file that is too large, before anybody reads it."""
+    if size > MAX_BYTES:
+        raise Unreadable(f"The file is larger than {MAX_BYTES // 1024**2} MB.")
 
 
 def _decode(content: bytes) -> str:
