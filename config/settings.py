@@ -370,7 +370,7 @@ AI_PROVIDERS: dict[str, dict[str, str]] = {
         "speaks": "anthropic",
         "url": env.url("ANTHROPIC_BASE_URL", "https://api.anthropic.com", ("https", "http")),
         "key": env.text("ANTHROPIC_API_KEY"),
-        "model": env.text("ANTHROPIC_MODEL", "claude-sonnet-4-5"),
+        "model": env.text("ANTHROPIC_MODEL", "claude-sonnet-5"),
     },
     "gemini": {
         "speaks": "gemini",
