@@ -1,5 +1,7 @@
 """Why a call or an analysis did not succeed, in classes that say what follows."""
 
+from dataclasses import dataclass
+
 from django.db import models
 
 
@@ -22,7 +24,8 @@ class Kind(models.TextChoices):
     MODEL = "model"  # there is no such model
     QUOTA = "quota"  # quota, credit or spend limit used up
     OFF = "off"  # switched off for a while, after one of the three before
-    NOT_CONFIGURED = "not-configured"
+    NOT_CONFIGURED = "not-configured"  # has no key
+    STOPPED = "stopped"  # by us: its job was cancelled, or ran out of time
 
 
 RETRYABLE = frozenset(
@@ -30,3 +33,13 @@ RETRYABLE = frozenset(
 )
 UNUSABLE = frozenset({Kind.INVALID_OUTPUT, Kind.TRUNCATED})  # worth another try or two, no more
 PROVIDERS = frozenset({Kind.KEY, Kind.MODEL, Kind.QUOTA})  # the same for every paper until a person acts
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no analysis."""
+
+    kind: Kind
+    message: str
+    after: float | None = None  # seconds that the provider asks us to stay away
+    http_status: int | None = None

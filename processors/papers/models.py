@@ -7,12 +7,12 @@ analysis says is shaped by `structure`.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.db.models.functions import Coalesce, Now
 
 from .failures import Kind
@@ -36,8 +36,7 @@ class Paper(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="papers"
     )  # who is told how an analysis ended
     title = models.CharField(max_length=500)
-    file = models.FileField(upload_to="papers/", blank=True, default="")  # as it came: a PDF, or text
-    text = models.TextField(blank=True, default="")  # what is analysed; empty: read from the file at the first time
+    text = models.TextField()  # what is analysed; see `reading` for how it comes out of a file
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -176,10 +175,10 @@ class ProviderState(models.Model):
             return quiet.update(told_at=Now()) == 1
 
 
-def spent(calls: models.Manager[Call] | models.QuerySet[Call]) -> dict[str, object]:
-    """Tokens and cost of calls, as an analysis has them. The cost is null where that of an answer is not known."""
+def spent(calls: models.Manager[Call]) -> dict[str, Any]:
+    """Tokens and cost of calls, as an analysis has them. Calls whose cost is not known are left out of it."""
     return calls.aggregate(
         input_tokens=Coalesce(models.Sum("input_tokens"), 0),
         output_tokens=Coalesce(models.Sum("output_tokens"), 0),
-        cost=models.Sum(F("cost")),
+        cost=models.Sum("cost"),
     )
