@@ -132,7 +132,8 @@ class Provider:
         return events
 
     def _say(self, asked: Asked, fault: str | None) -> Said:
-        text = talk(asked.text, self.name) if asked.schema is None else write(asked.schema, asked.text, self.name)
+        about = MARK.sub("", asked.text)
+        text = talk(about, self.name) if asked.schema is None else write(asked.schema, about, self.name)
         if fault == "invalid":
             text = json.dumps({"unexpected": "This is not what was asked for."})
         end = ENDS.get(fault or "", "stop")

@@ -10,6 +10,7 @@ from .shapes import Body
 
 BOUNDS: Final = ("minimum", "maximum", "minItems", "maxItems", "maxLength")
 BOUND: Final = re.compile(rf"\b({'|'.join(BOUNDS)})\W+(-?\d+(?:\.\d+)?)")
+MATERIAL: Final = re.compile(r"<(\w+)>(.*)</\1>", re.DOTALL)  # what a question is about, when it says so
 LOWEST, HIGHEST, ITEMS = 1, 10, 3
 
 
@@ -35,6 +36,8 @@ def _bounds(schema: Body) -> dict[str, float]:
 
 class _Writer:
     def __init__(self, schema: Body, text: str, author: str) -> None:
+        if marked := MATERIAL.search(text):
+            text = marked[2]
         self.definitions = schema.get("$defs", {})
         self.seed = f"{author} {text}"
         self.sentences = [
