@@ -51,7 +51,10 @@ class _Writer:
         return int.from_bytes(digest[:4], "big") % choices
 
     def sentence(self, path: str) -> str:
-        return self.sentences[self.pick(path, len(self.sentences))]
+        """In a list each is another, as long as there are others."""
+        listed = re.fullmatch(r"(.*)\.(\d+)", path)
+        where, further = (listed[1], int(listed[2])) if listed else (path, 0)
+        return self.sentences[(self.pick(where, len(self.sentences)) + further) % len(self.sentences)]
 
     def value(self, schema: Body, path: str) -> Any:
         if "$ref" in schema:
