@@ -64,9 +64,10 @@ def ask(provider: str, instructions: str, text: str) -> "Future[Reply]":
     config = settings.AI_PROVIDERS[provider]
     if not config["key"]:
         raise Discard(f"{provider} is not configured: it has no key")
-    model = _model(provider, config["speaks"], config["url"], config["key"], config["model"])
-    asked = _ask(model, PRICED_AS.get(provider), instructions, text)
-    return asyncio.run_coroutine_threadsafe(asked, _loop())
+    with _making:
+        model = _model(provider, config["speaks"], config["url"], config["key"], config["model"])
+        loop = _loop()
+    return asyncio.run_coroutine_threadsafe(_ask(model, PRICED_AS.get(provider), instructions, text), loop)
 
 
 async def _ask(model: "Model", priced_as: str | None, instructions: str, text: str) -> Reply:
@@ -150,6 +151,9 @@ def _last(seen: list[str]) -> str:
     return seen[-1] if seen else ""
 
 
+_making = threading.Lock()  # one loop for all: connections belong to one
+
+
 @functools.cache
 def _model(provider: str, speaks: str, url: str, key: str, name: str) -> "Model":
     """Made when it is first needed: the SDKs take seconds to import, and connections do not survive a fork."""
@@ -184,10 +188,12 @@ def _loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def forget() -> None:
+def _forget() -> None:
     """Let go of connections and loop without a word to anybody: they are another process's."""
+    global _making
+    _making = threading.Lock()
     _model.cache_clear()
     _loop.cache_clear()
 
 
-os.register_at_fork(after_in_child=forget)
+os.register_at_fork(after_in_child=_forget)

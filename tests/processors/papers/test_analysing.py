@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models import Max, Min
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -60,6 +61,13 @@ class TestAnAnalysis:
             assert float(row.cost) == told["cost"] > 0
             assert (call.error, call.error_class, call.part, call.run) == ("", "", 1, 1)
             assert call.ended_at is not None
+
+    def test_is_asked_of_all_providers_side_by_side(self, papers: ProvidersControl) -> None:
+        for provider in ("openai", "anthropic", "gemini"):
+            papers.control(provider, latency_ms=500).raise_for_status()
+        perform(asked(["openai", "anthropic", "gemini"]))
+        times = Call.objects.aggregate(last_sent=Max("sent_at"), first_ended=Min("ended_at"))
+        assert times["last_sent"] < times["first_ended"]
 
     def test_of_a_paper_that_is_not_there_or_is_empty_is_refused(self) -> None:
         missing = perform(asked(about=paper(id="x", text=" \n")))
