@@ -19,7 +19,7 @@ from tests.jobs.api.conftest import api as api
 from tests.jobs.conftest import uncollected as uncollected
 from tests.processors.papers.sandbox import ProvidersControl
 
-pytestmark = pytest.mark.django_db(transaction=True)  # providers are asked in threads with sessions of their own
+pytestmark = pytest.mark.django_db
 
 ANALYSIS = {"paperId": "paper-123", "providers": ["openai", "anthropic"]}
 

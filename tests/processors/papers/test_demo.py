@@ -10,7 +10,7 @@ from processors.papers import demo
 from processors.papers.models import Analysis, Paper
 from tests.processors.papers.sandbox import ProvidersControl
 
-pytestmark = pytest.mark.django_db(transaction=True)  # providers are asked in threads with sessions of their own
+pytestmark = pytest.mark.django_db
 
 
 def test_every_demo_job_ends_as_meant(papers: ProvidersControl) -> None:
