@@ -160,7 +160,7 @@ def _model(provider: str, speaks: str, url: str, key: str, name: str) -> "Model"
     import httpx2
 
     wait = httpx2.Timeout(settings.AI_TIMEOUT, connect=CONNECT)
-    http = httpx2.AsyncClient(timeout=wait, event_hooks={"response": [_note]}, follow_redirects=True)
+    http = httpx2.AsyncClient(timeout=wait, event_hooks={"response": [_note]})  # keys follow no redirect
     if speaks == "anthropic":
         from anthropic import AsyncAnthropic
         from pydantic_ai.models.anthropic import AnthropicModel

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from pytest_django import Settings
 
 from jobs import lifecycle
 from jobs.models import Job, Status
@@ -88,12 +90,24 @@ def test_neither_a_stop_nor_a_kill_costs_a_finished_provider(
 
 
 def test_cancels_waits_and_keys(
-    start: Start, papers: ProvidersControl, upstreams: dict[str, Any], heard: list[str], client: Client
+    start: Start,
+    papers: ProvidersControl,
+    upstreams: dict[str, Any],
+    heard: list[str],
+    client: Client,
+    settings: Settings,
 ) -> None:
-    settings = {**upstreams, "XAI_API_KEY": CANARY, "AI_PART_TOKENS": "1000", "AI_MAX_PARTS": "9"}
-    worker = start("threads", 4, "ai", LOG_LEVEL="DEBUG", LOG_FORMAT="json", **settings)
+    settings.AI_PROVIDERS = {**settings.AI_PROVIDERS, "other": {}}  # to be named in a payload; the worker asks it
+    other: dict[str, Any] = {
+        "AI_COMPATIBLE": f"other={papers.url}/xai/v1",
+        "OTHER_MODEL": "grok-4",
+        "OTHER_API_KEY": CANARY,
+    }
+    parts: dict[str, Any] = {"AI_PART_TOKENS": "1000", "AI_MAX_PARTS": "9"}
+    worker = start("threads", 4, "ai", LOG_LEVEL="DEBUG", LOG_FORMAT="json", **upstreams, **other, **parts)
     jobs = [cancelled_during_a_request(papers), cancelled_between_requests(papers), kept_waiting(papers)]
-    refused = asked(["xai"])
+    jobs.append(cut_off_from_the_database(papers))
+    refused = asked(["other"])
     wait_for_end([refused.id])
     assert Analysis.objects.get(job=refused.id).error_class == "key"
 
@@ -146,6 +160,18 @@ def kept_waiting(papers: ProvidersControl) -> Job:
     first, second = (request["at"] for request in papers.requests("openai"))
     assert second - first >= 2
     assert account(papers, "openai") == {"openai": 2}
+    return Job.objects.get(id=job.id)
+
+
+def cut_off_from_the_database(papers: ProvidersControl) -> Job:
+    papers.control("xai", latency_ms=1500).raise_for_status()
+    job = asked(["xai"])
+    wait_for(lambda: running(papers, "xai"), "the request")
+    with connection.cursor() as cursor:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        cursor.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")  # noqa: S608
+    wait_for_status(job.id, Status.COMPLETED)
+    assert account(papers, "xai") == {"xai": 1}
     return Job.objects.get(id=job.id)
 
 

@@ -1,6 +1,7 @@
 """The analysis of a paper by several providers, through the real life of a job."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,7 +11,9 @@ from pytest_django import Settings
 
 from jobs import lifecycle
 from jobs.models import Failure, Job, Status
+from jobs.processor import JobContext
 from jobs.testing import assert_enqueued, perform
+from processors.papers.analysing import analyse
 from processors.papers.models import Analysis, Call, ProviderState
 from processors.papers.structure import Structure
 from tests.processors.papers.rows import TWO, account, asked, paper, result, statuses
@@ -173,6 +176,15 @@ class TestATemporaryFailure:
         assert wait(job) > 20
         assert (job.attempt, Analysis.objects.get(job=job.id).error) == (0, "openai: its last calls failed")
         assert account(papers, "openai") == {"openai": 5}
+
+    def test_is_what_no_answer_within_the_time_of_the_job_is(self, papers: ProvidersControl) -> None:
+        papers.fail("anthropic", "slow")
+        context = JobContext(uuid4(), run=1, attempt=1, max_attempts=3)
+        openai, anthropic = analyse(paper(), TWO, context, seconds=1.5)
+        assert (openai.state, anthropic.state) == ("done", "waiting")
+        assert anthropic.failure is not None
+        assert (anthropic.failure.kind, anthropic.failure.message) == ("timeout", "no answer within 1.5 s")
+        assert Call.objects.get(provider="anthropic").error_class == "timeout"
 
 
 class TestAProviderThatIsSwitchedOff:
