@@ -122,9 +122,8 @@ def _parameters(model: "Model") -> Any:
 
 
 def _said(response: "ModelResponse") -> str:
-    for part in response.tool_calls:
-        return part.args_as_json_str()
-    return response.text or ""
+    texts = [call.args_as_json_str() for call in response.tool_calls[:1]] or [response.text or ""]
+    return texts[0].replace("\\u0000", "")  # which Postgres does not store
 
 
 def _cost(response: "ModelResponse", priced_as: str | None) -> Decimal | None:

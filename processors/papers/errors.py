@@ -112,7 +112,8 @@ def failure_in(response: "ModelResponse") -> Failure | None:
 
 
 def without_keys(text: str) -> str:
-    """A text in which a provider's key may stand, without it."""
+    """A text of a provider's, in which a key may stand, without it; nor with what Postgres does not store."""
+    text = text.replace("\0", "")
     for config in settings.AI_PROVIDERS.values():
         if config["key"]:
             text = text.replace(config["key"], "***")

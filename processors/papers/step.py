@@ -140,6 +140,7 @@ class Step:
         except Snooze as not_yet:
             self.state, self.postponed = Status.WAITING, not_yet.after
             self._write(status=self.state, error=str(not_yet))
+            self.job.log.info("%s", not_yet)
             return None
         self.state = Status.RUNNING
         with transaction.atomic():
@@ -182,6 +183,7 @@ class Step:
         """Enter a failure, and whether it is for good; with the provider's own fault everybody's."""
         again = failure.kind in RETRYABLE or (failure.kind in UNUSABLE and self.job.attempt < TRIES)
         self.failure, self.state = failure, Status.WAITING if again else Status.FAILED
+        self.job.log.warning("%s: %s: %s", self.provider, failure.kind.label.lower(), failure.message)
         with transaction.atomic():
             if reply:
                 self._close(reply)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from jobs import lifecycle
-from jobs.models import Failure, Job, Status
+from jobs.models import Failure, Job, LogLine, Status
 from jobs.processor import JobContext
 from jobs.testing import assert_enqueued, perform
 from processors.papers.analysing import analyse
@@ -175,6 +175,7 @@ class TestATemporaryFailure:
         job = perform(asked(["openai"]))
         assert wait(job) > 20
         assert (job.attempt, Analysis.objects.get(job=job.id).error) == (0, "openai: its last calls failed")
+        assert LogLine.objects.get(job=job.id).message == "openai: its last calls failed"
         assert account(papers, "openai") == {"openai": 5}
 
     def test_is_what_no_answer_within_the_time_of_the_job_is(self, papers: ProvidersControl) -> None:
