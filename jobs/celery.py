@@ -161,6 +161,13 @@ celery.canvas.uuid = new_task_id  # type: ignore[attr-defined]
 class WorkerFixup(DjangoWorkerFixup):
     """Connections live as Django's settings say; Celery's own would open one for each task."""
 
+    def validate_models(self) -> None:
+        """With the checks that are about a worker too."""
+        self.django_setup()
+        from jobs.checks import check_without_pages  # only now
+
+        check_without_pages()
+
     def on_task_prerun(self, sender: Any, **kwargs: Any) -> None:
         if not sender.request.is_eager:
             reset_queries()

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register, run_checks
+from django.core.checks.registry import registry
 from django.db import InterfaceError, OperationalError
 from django.db.migrations.executor import MigrationExecutor
 
@@ -72,14 +73,20 @@ def check_queues(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list
     return [*homeless, *unknown]
 
 
-def configuration_problems() -> list[str]:
-    """Why nothing must start with these settings, one line each."""
-    return [str(message.msg) for message in run_checks() if message.is_serious()]
+def check_without_pages() -> list[CheckMessage]:
+    """All checks but those of the addresses, which import every page and call: a worker serves none."""
+    return run_checks(tags=sorted(registry.tags_available() - {Tags.urls}))
+
+
+def configuration_problems(*, serves: bool = True) -> list[str]:
+    """Why nothing must start with these settings, one line each. `serves`: it answers requests."""
+    messages = run_checks() if serves else check_without_pages()
+    return [str(message.msg) for message in messages if message.is_serious()]
 
 
 def worker_problems(queues: Sequence[str], *, autoscale: bool = False) -> list[str]:
     """Why a worker for these queues must not start, one line each."""
-    problems = configuration_problems()
+    problems = configuration_problems(serves=False)
     known = [name for name in queues if name in settings.JOBS_QUEUES]
     problems += [f"There is no queue {name!r} in JOBS_QUEUES." for name in queues if name not in known]
     if autoscale:

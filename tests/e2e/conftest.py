@@ -4,14 +4,38 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from playwright.sync_api import Page, expect, sync_playwright
 
+from jobs.management.embedded import free_port
+from tests.integration import servers
 from tests.integration.conftest import db, gate, start
 
 __all__ = ["db", "gate", "start"]
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def running_site(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """One for all tests of a file."""
+    server = servers.site(tmp_path_factory.mktemp("site") / "log", free_port(), free_port())
+    yield server.wait_until_up()
+    server.remove()
+
+
+@pytest.fixture
+def operator(db: None) -> Iterator[User]:
+    """Somebody who may do everything."""
+    yield User.objects.create_superuser("operator", password="let me in")
+    User.objects.all().delete()
+
+
+@pytest.fixture
+def site(running_site: servers.Server, operator: User) -> servers.Server:
+    """The site, and who may log in there. A test that strikes the site down starts one of its own."""
+    return running_site
 
 
 @pytest.fixture

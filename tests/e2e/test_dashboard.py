@@ -1,11 +1,9 @@
 """The dashboard as an operator uses it: watched live, a queue paused and resumed, by mouse and by keyboard."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
 from playwright.sync_api import Page, expect
 
 from jobs.management.embedded import free_port
@@ -21,16 +19,6 @@ IS_DRAWN = """canvas => {
     const blank = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
     return canvas.toDataURL() !== blank.toDataURL();
 }"""
-
-
-@pytest.fixture
-def site(start: Start, tmp_path: Path) -> Iterator[servers.Server]:
-    site = servers.site(tmp_path / "site.log", free_port(), free_port())
-    User.objects.create_superuser("operator", password="let me in")
-    site.wait_until_up()
-    yield site
-    site.remove()
-    User.objects.all().delete()
 
 
 @pytest.fixture
@@ -63,13 +51,13 @@ def test_the_overview_is_live(site: servers.Server, worker: Worker, gate: Path, 
         page.wait_for_url(f"{site.url}/jobs/?q=status%3Acompleted")
 
 
-def test_it_says_when_it_is_stale_and_catches_up(
-    site: servers.Server, worker: Worker, tmp_path: Path, page: Page
-) -> None:
+@pytest.mark.usefixtures("operator")
+def test_it_says_when_it_is_stale_and_catches_up(worker: Worker, tmp_path: Path, page: Page) -> None:
+    site = servers.site(tmp_path / "site.log", free_port(), free_port()).wait_until_up()
     page.goto(f"{site.url}/")
     log_in(page)
     live(page)
-    site.remove()
+    site.kill()
     expect(page.locator("#live")).to_have_text(re.compile(r"stale since \d\d:\d\d"))
     wait_for_status(noop.enqueue({"number": 1}).id, Status.COMPLETED)
     again = servers.site(tmp_path / "again.log", int(site.url.rpartition(":")[2]), free_port())
@@ -77,7 +65,7 @@ def test_it_says_when_it_is_stale_and_catches_up(
         live(page)
         expect(page.get_by_role("link", name=re.compile(r"^Completed\s*1$"))).to_be_visible()
     finally:
-        again.remove()
+        again.kill()
 
 
 def test_a_queue_is_paused_and_resumed(site: servers.Server, worker: Worker, page: Page) -> None:

@@ -9,12 +9,10 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
-from django.contrib.auth.models import User
 from playwright.sync_api import Locator, Page, expect
 
 from jobs import lifecycle
 from jobs.lifecycle import Error, Outcome, Verb
-from jobs.management.embedded import free_port
 from jobs.models import Event, Job, Status
 from jobs.processor import enqueue_many
 from tests.e2e.watching import follow
@@ -40,20 +38,9 @@ class Browser(NamedTuple):
 
 
 @pytest.fixture
-def site(start: Start, tmp_path: Path) -> Iterator[str]:
-    """The site, and somebody who may do everything."""
-    server = servers.site(tmp_path / "site.log", free_port(), free_port())
-    User.objects.create_superuser("operator", password="let me in")
-    server.wait_until_up()
-    yield server.url
-    server.remove()
-    User.objects.all().delete()
-
-
-@pytest.fixture
-def browser(site: str, page: Page) -> Iterator[Browser]:
+def browser(site: servers.Server, page: Page) -> Iterator[Browser]:
     """Logged in; at the end nothing came from elsewhere, and the browser had no complaint."""
-    seen = Browser(page, site, [], set())
+    seen = Browser(page, site.url, [], set())
     page.on("request", lambda request: seen.visited.add(urlsplit(request.url).hostname or ""))
     page.on("console", lambda message: seen.complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
@@ -61,7 +48,7 @@ def browser(site: str, page: Page) -> Iterator[Browser]:
     page.get_by_label("Username").fill("operator")
     page.get_by_label("Password").fill("let me in")
     page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{site}/jobs/")
+    page.wait_for_url(f"{site.url}/jobs/")
     yield seen
     assert seen.visited <= {"127.0.0.1", ""}
     assert seen.complaints == []

@@ -3,18 +3,17 @@
 SCREENSHOTS=docs/images pytest tests/e2e/test_pages.py
 """
 
+import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from django.contrib.auth.models import User
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from playwright.sync_api import Page, expect
 
 from benchmarks import fill
-from jobs.management.embedded import free_port
 from jobs.models import (
     Alert,
     AlertRule,
@@ -57,20 +56,17 @@ FORMS = [Form("light", "light", 1440, 900), Form("dark", "dark", 1440, 900), For
 
 
 @pytest.fixture
-def site(db: None, tmp_path: Path) -> Iterator[servers.Server]:
-    """With a few days' history."""
+def history(db: None) -> Iterator[None]:
+    """A few days of it."""
     fill.fill(JOBS)
     rule = AlertRule.objects.create(name="Backlog of board games", kind="backlog", queue="bgg", threshold=10)
     Alert.objects.create(rule=rule, subject="bgg", message="Queue bgg: 18 jobs wait, more than 10", value=18)
     nightly = CrontabSchedule.objects.create(minute="7", hour="2", timezone="Europe/London")
     PeriodicTask.objects.create(name="Nightly sync", task="noop", crontab=nightly)
-    User.objects.create_superuser("operator", password="let me in")
-    site = servers.site(tmp_path / "site.log", free_port(), free_port()).wait_until_up()
-    yield site
-    site.remove()
+    yield
     rule.delete()
     nightly.delete()  # with its schedule
-    for model in (ErrorGroup, ErrorRollup, LogLine, RolledUp, Rollup, ScheduleRun, User):
+    for model in (ErrorGroup, ErrorRollup, LogLine, RolledUp, Rollup, ScheduleRun):
         model.objects.all().delete()
 
 
@@ -96,20 +92,21 @@ def pages() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
-def test_every_page_is_whole_and_nothing_is_wider_than_the_screen(form: Form, site: servers.Server, page: Page) -> None:
-    page.set_viewport_size({"width": form.width, "height": form.height})
-    page.emulate_media(color_scheme=form.scheme)  # type: ignore[arg-type]
+@pytest.mark.usefixtures("history")
+def test_every_page_is_whole_and_nothing_is_wider_than_the_screen(site: servers.Server, page: Page) -> None:
     with Watch(page):
         page.goto(f"{site.url}/jobs/audit")
         log_in(page)
-        for name, address in pages().items():
+        page.wait_for_url(f"{site.url}/jobs/audit")
+        for form, (name, address) in itertools.product(FORMS, pages().items()):
+            page.set_viewport_size({"width": form.width, "height": form.height})
+            page.emulate_media(color_scheme=form.scheme)  # type: ignore[arg-type]
             fill.beat()
             page.goto(f"{site.url}{address}")
             expect(page.locator("#live")).to_have_text("live")
             expect(page.get_by_role("heading", level=1)).to_have_count(1)
             beyond = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-            assert beyond == 0, f"{name} is {beyond} px wider than the screen"
+            assert beyond == 0, f"{name}, {form.name}, is {beyond} px wider than the screen"
             if name in (NARROW if form.name == "narrow" else PICTURED):
                 picture(page, f"{name}-{form.name}")
 

@@ -2,30 +2,19 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from django.contrib.auth.models import User
 from django.urls import reverse
 from playwright.sync_api import ConsoleMessage, Page, Response, expect
 
-from jobs.management.embedded import free_port
 from jobs.processor import enqueue
 from jobs.testing import perform
+from tests.e2e.watching import log_in
 from tests.integration import servers
 from tests.integration.jobtypes import tasks as tasks  # registers them
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("db")]
-
-
-@pytest.fixture
-def site(db: None, tmp_path: Path) -> Iterator[str]:
-    User.objects.create_superuser("operator", password="let me in")
-    server = servers.site(tmp_path / "site.log", free_port(), free_port())
-    yield server.wait_until_up().url
-    server.remove()
-    User.objects.all().delete()
 
 
 @pytest.fixture
@@ -55,44 +44,42 @@ def watched(page: Page) -> Iterator[Page]:
     assert len(hosts) == 1
 
 
-def log_in(page: Page, site: str) -> None:
+def enter(page: Page, site: str) -> None:
     page.goto(f"{site}/admin/")
-    page.get_by_label("Username").fill("operator")
-    page.get_by_label("Password").fill("let me in")
-    page.get_by_role("button", name="Log in").click()
+    log_in(page)
     page.wait_for_url(f"{site}/**")
 
 
-def test_the_admin_works_under_its_policy(site: str, watched: Page) -> None:
+def test_the_admin_works_under_its_policy(site: servers.Server, watched: Page) -> None:
     failed = perform(enqueue("flaky", {"times": 9}, max_attempts=1))
     waiting = enqueue("noop")
-    log_in(watched, site)
-    watched.goto(f"{site}/admin/jobs/job/", wait_until="networkidle")
+    enter(watched, site.url)
+    watched.goto(f"{site.url}/admin/jobs/job/", wait_until="networkidle")
     links = watched.get_by_role("link").evaluate_all("links => links.map(link => link.href)")
-    lists = {link for link in links if re.fullmatch(rf"{site}/admin/\w+/\w+/", link)}
+    lists = {link for link in links if re.fullmatch(rf"{site.url}/admin/\w+/\w+/", link)}
     assert len(lists) > 12
     for address in sorted(lists):
         watched.goto(address, wait_until="networkidle")
         if watched.locator(f"a[href$='{urlsplit(address).path}add/']").count():
             watched.goto(f"{address}add/", wait_until="networkidle")
-    watched.goto(f"{site}/admin/jobs/job/{failed.pk}/change/", wait_until="networkidle")
+    watched.goto(f"{site.url}/admin/jobs/job/{failed.pk}/change/", wait_until="networkidle")
     expect(watched.get_by_text("attempt 1 fails").first).to_be_visible()
-    watched.goto(f"{site}/admin/jobs/job/{waiting.id}/change/", wait_until="networkidle")
+    watched.goto(f"{site.url}/admin/jobs/job/{waiting.id}/change/", wait_until="networkidle")
     watched.get_by_role("link", name="Cancel").or_(watched.get_by_role("button", name="Cancel")).first.click()
     watched.get_by_label("Reason").fill("no guests")
     watched.get_by_role("button", name="Cancel the job").click()
     expect(watched.get_by_text("1 job cancelled")).to_be_visible()
 
 
-def test_the_pages_of_the_api_work_under_it(site: str, watched: Page) -> None:
-    watched.goto(f"{site}/api/docs", wait_until="networkidle")
+def test_the_pages_of_the_api_work_under_it(site: servers.Server, watched: Page) -> None:
+    watched.goto(f"{site.url}/api/docs", wait_until="networkidle")
     watched.locator(".opblock-summary").first.click()
     expect(watched.locator(".opblock-body").first).to_be_visible()
 
 
-def test_the_dashboard_works_under_the_strict_one(site: str, watched: Page) -> None:
+def test_the_dashboard_works_under_the_strict_one(site: servers.Server, watched: Page) -> None:
     failed = perform(enqueue("flaky", {"times": 9}, max_attempts=1))
-    log_in(watched, site)
+    enter(watched, site.url)
     names = ("overview", "jobs", "new", "queues", "workers", "schedules", "new-schedule", "errors", "audit", "alerts")
     addresses = [reverse(f"dashboard:{name}") for name in names]
     addresses += [
@@ -103,7 +90,7 @@ def test_the_dashboard_works_under_the_strict_one(site: str, watched: Page) -> N
         f"{reverse('dashboard:bulk')}?action=retry&q=status:failed",
     ]
     for address in addresses:
-        response = watched.goto(f"{site}{address}", wait_until="load")
+        response = watched.goto(f"{site.url}{address}", wait_until="load")
         assert response is not None
         assert response.status == 200, address
         expect(watched.locator("main")).to_be_visible()

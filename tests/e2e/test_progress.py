@@ -1,6 +1,5 @@
 """`<job-progress>` on a page of an application, under a strict policy, in front of a real worker."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -24,14 +23,6 @@ PAGE = Template(
     "{% load jobyard %}<!doctype html><html lang=en><meta charset=utf-8><title>Shop</title>"
     "{% job_progress job ttl=ttl %}"
 )
-
-
-@pytest.fixture
-def site(db: None, tmp_path: Path) -> Iterator[servers.Server]:
-    server = servers.site(tmp_path / "site.log", free_port(), free_port()).wait_until_up()
-    yield server
-    server.remove()
-    User.objects.all().delete()
 
 
 def show(page: Page, site: servers.Server, job: UUID, ttl: float = 600) -> list[str]:
@@ -84,15 +75,14 @@ def test_a_failure_says_why(site: servers.Server, start: Start, page: Page) -> N
     assert complaints == []
 
 
-def test_it_comes_back_after_the_site_was_away(
-    site: servers.Server, start: Start, gate: Path, page: Page, tmp_path: Path
-) -> None:
+def test_it_comes_back_after_the_site_was_away(start: Start, gate: Path, page: Page, tmp_path: Path) -> None:
+    site = servers.site(tmp_path / "site.log", free_port(), free_port()).wait_until_up()
     start()
     job = step_by_step.enqueue({"total": 1, "until": str(gate)}).id
     show(page, site, job)
     element = page.locator("job-progress")
     expect(element).to_have_attribute("connection", "live")
-    site.remove()
+    site.kill()
     expect(element).to_have_attribute("connection", "polling")
     port = int(site.url.rpartition(":")[2])
     again = servers.site(tmp_path / "again.log", port, free_port()).wait_until_up()
@@ -101,7 +91,7 @@ def test_it_comes_back_after_the_site_was_away(
         gate.touch()
         expect(element).to_have_attribute("state", "completed")
     finally:
-        again.remove()
+        again.kill()
 
 
 def test_without_events_it_reads_the_job(site: servers.Server, start: Start, gate: Path, page: Page) -> None:
@@ -123,10 +113,10 @@ def test_a_token_whose_time_is_over_shows_nothing(site: servers.Server, page: Pa
     assert page.evaluate("told.map(([type]) => type)") == ["job-error"]
 
 
-def test_staff_s_pages_enqueue_and_ask(site: servers.Server, start: Start, page: Page) -> None:
+def test_staff_s_pages_enqueue_and_ask(site: servers.Server, operator: User, start: Start, page: Page) -> None:
     start()
     client = Client()
-    client.force_login(User.objects.create_superuser("operator"))
+    client.force_login(operator)
     page.context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": site.url}])
     page.goto(f"{site.url}/jobs/queues")  # a page that gives the CSRF cookie
     made, lines, counts, health, refused = page.evaluate(

@@ -41,10 +41,13 @@ class Server:
         except httpx2.TransportError:
             return False
 
-    def remove(self) -> None:
-        """And wait for the end of its sessions: the test database could not be dropped under them."""
+    def kill(self) -> None:
         self.process.kill()
         self.process.wait()
+
+    def remove(self) -> None:
+        """And wait for the end of its sessions: the test database could not be dropped under them."""
+        self.kill()
         its_own = [connection.settings_dict["NAME"], f"jobyard {self.role}"]
         with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as session:
             wait_for(lambda: not session.execute(_SESSIONS, its_own).fetchone(), f"the end of {self.url}")

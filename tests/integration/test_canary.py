@@ -101,12 +101,13 @@ def kept(secret: str = CANARY) -> list[str]:
 
 def addresses(jobs: list[UUID]) -> Iterator[str]:
     """Every page and call of the site that a GET may reach, filled with what these jobs have."""
+    schedules = map(str, PeriodicTask.objects.values_list("pk", flat=True))
+    rows = {"job": list(map(str, jobs)), "periodictask": list(schedules)}
     failure = Failure.objects.filter(job__in=jobs).first()
     queues = list(Queue.objects.values_list("name", flat=True))
     values = {
         "job_id": [str(job) for job in jobs],
         "jobId": [str(job) for job in jobs],
-        "object_id": [*map(str, jobs), *map(str, PeriodicTask.objects.values_list("pk", flat=True))],
         "name": [SCHEDULE, *queues, *Worker.objects.values_list("name", flat=True)],
         "queue": queues,
         "fingerprint": [failure.fingerprint] if failure else [],
@@ -116,7 +117,8 @@ def addresses(jobs: list[UUID]) -> Iterator[str]:
         if not names:
             yield f"/{route}"
         elif len(names) == 1:
-            yield from (f"/{re.sub('<[^>]+>', value, route)}" for value in values.get(names[0], []))
+            found = rows.get(route.split("/")[2], []) if names[0] == "object_id" else values.get(names[0], [])
+            yield from (f"/{re.sub('<[^>]+>', value, route)}" for value in found)
 
 
 def routes(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
@@ -139,7 +141,8 @@ def shown(client: Client, jobs: list[UUID]) -> dict[str, str]:
     for address in sorted(set(addresses(jobs))):
         if EXPENSIVE.search(address):
             continue
-        queries = [f"?job={job}" for job in jobs] if address.endswith("/new") else ["", "?include=history"]
+        queries = [f"?job={job}" for job in jobs] if address.endswith("/new") else [""]
+        queries += ["?include=history"] if address.startswith("/api/jobs") else []
         for query in queries:
             response = client.get(address + query)
             if NEVER_ENDING.search(address) or response.status_code in (301, 302, 404, 405):
@@ -163,7 +166,7 @@ def test_secrets_are_in_the_payload_and_nowhere_else(
         with httpx2.Client(base_url=f"{flower.url}/flower", cookies=cookies) as browser:
             worker = start(pool, LOG_LEVEL="DEBUG", LOG_FORMAT="json").wait_until_connected()
             wait_for(lambda: worker.node in browser.get("/?json=1").text, "Flower to know the worker")
-            assert CANARY not in while_it_runs(gate, operator)
+            assert CANARY not in while_it_runs(gate, operator, pages=pool == "threads")
             everything = every_end()
             first = str(everything[0])
             wait_for(lambda: first in browser.get("/api/tasks").text, "Flower to know the jobs")
@@ -175,7 +178,8 @@ def test_secrets_are_in_the_payload_and_nowhere_else(
             assert not [page for page in pages if CANARY in browser.get(page).text]
     finally:
         flower.remove()
-    assert shown(operator, everything[:8]) == {}
+    if pool == "threads":  # pages show rows, whatever pool wrote them
+        assert shown(operator, everything[:8]) == {}
     assert kept() == []
     assert len(heard) > 50
     assert [line for line in heard if CANARY in line] == []
@@ -188,7 +192,7 @@ def test_secrets_are_in_the_payload_and_nowhere_else(
         json.loads(line)
 
 
-def while_it_runs(gate: Path, operator: Client) -> str:
+def while_it_runs(gate: Path, operator: Client, *, pages: bool) -> str:
     """What a running job shows to those who ask its worker, and in pages."""
     running = enqueue("confess", payload("well", gate)).id
     wait_for_status(running, Status.PROCESSING)
@@ -196,9 +200,9 @@ def while_it_runs(gate: Path, operator: Client) -> str:
     active = inspect.active()
     assert str(running) in str(active)
     told = [active, inspect.reserved(), inspect.scheduled(), inspect.query_task(str(running)), inspect.stats()]
-    pages = shown(operator, [running])
+    seen = shown(operator, [running]) if pages else {}
     gate.touch()
-    return str([told, inspect.report(), pages])
+    return str([told, inspect.report(), seen])
 
 
 def every_end() -> list[UUID]:

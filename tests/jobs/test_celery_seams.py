@@ -53,6 +53,7 @@ print(json.dumps({
     "feed": feed.feed.name,
     "exitcode": worker.exitcode,
     "autoscale": worker.autoscale,
+    "pages": "config.urls" in sys.modules,
 }), file=sys.__stdout__)  # what a worker prints goes to its log
 """
 
@@ -95,6 +96,7 @@ def test_a_worker_as_celery_assembles_it(name: str, kind: str) -> None:
     assert worker["queues"] == ["cpu", "default"]
     assert worker["feed"].startswith("seams@here:")
     assert (worker["exitcode"], worker["autoscale"]) == (None, None)
+    assert worker["pages"] is False  # its start does not import what only the site needs
 
 
 def test_steps_are_made_before_any_of_them_is_included() -> None:

@@ -18,8 +18,7 @@ LogIn = Callable[..., Any]
 
 
 @pytest.fixture
-def ada(settings: Settings) -> User:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # quick
+def ada() -> User:
     return User.objects.create_superuser("ada", password="let me in")
 
 

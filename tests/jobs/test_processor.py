@@ -55,6 +55,12 @@ class TestADeclaration:
     def test_knows_what_the_result_is(self) -> None:
         assert (spell.result_model, slow_read.result_model) == (str, int)
 
+    def test_takes_a_function_for_the_priority(self, declare: Callable[..., Processor]) -> None:
+        declared = declare(priority=lambda payload: payload["rank"])
+        computed = declared.new_job('{"rank": 2}', {}).priority
+        assert (computed, declared.new_job('{"rank": 2}', {"priority": "high"}).priority) == (2, 8)
+        assert declared.new_job("{}", {}).priority == 5  # a step of a chain whose field is still to come
+
     def test_takes_a_timedelta_for_the_timeout(self, declare: Callable[..., Processor]) -> None:
         assert declare(timeout=timedelta(minutes=2)).timeout == 120.0
 
@@ -400,3 +406,12 @@ def test_a_room_may_have_old_jobs_deleted() -> None:
     assert authors.count_old_jobs(timedelta(days=2)) == 6
     assert [authors.prune_jobs(timedelta(days=2), limit=4) for _ in range(3)] == [4, 2, 0]
     assert set(Job.objects.values_list("id", flat=True)) == {recent, waiting}
+
+
+def test_jobs_that_sleep_are_woken_and_others_left_as_they_are() -> None:
+    sleeping = spell.enqueue({"text": "a"}, delay=3600).id
+    waiting, ended = (spell.enqueue({"text": "a"}).id for _ in range(2))
+    Job.objects.filter(id=ended).update(status="completed", finished_at=timezone.now())
+    authors.wake([sleeping, waiting, ended, uuid4()])
+    found = dict(Job.objects.values_list("id", "status"))
+    assert found == {sleeping: Status.PENDING, waiting: Status.PENDING, ended: Status.COMPLETED}

@@ -66,9 +66,8 @@ def staff(db: None, uncollected: None) -> User:
 
 
 def allow(user: User, permissions: list[str]) -> None:
-    for permission in permissions:
-        app, _, name = permission.partition(".")
-        user.user_permissions.add(Permission.objects.get(codename=name, content_type__app_label=app))
+    known = Permission.objects.select_related("content_type")
+    user.user_permissions.add(*(p for p in known if f"{p.content_type.app_label}.{p.codename}" in permissions))
 
 
 @pytest.fixture

@@ -38,6 +38,9 @@ for body in ("NewJobIn", "FlatJobIn"):  # all job types would take minutes, and 
     variants["discriminator"]["mapping"] = kept
 schema = schemathesis.openapi.from_dict(document).exclude(operation_id="jobEvents")
 schema.app = WSGIHandler()
+plain = schemathesis.openapi.from_dict(document).exclude(operation_id="jobEvents")  # no value at its limits is tried
+plain.config.phases.coverage.enabled = False
+plain.app = schema.app
 
 
 def few(examples: int) -> settings:
@@ -84,7 +87,7 @@ def test_with_a_key(case: schemathesis.Case[Any], key: str) -> None:
     case.call_and_validate(headers={"Authorization": f"Bearer {key}"}, checks=EXPECTED)
 
 
-@schema.parametrize()
+@plain.parametrize()
 @few(2)
 def test_without_a_key(case: schemathesis.Case[Any], served: None) -> None:
     response = case.call_and_validate(checks=EXPECTED)
