@@ -39,6 +39,9 @@ ON_LISTS = {
     ("visit", "remind"): ADD,
     ("visit", "ask_for_review"): ADD,
     ("invoice", "charge"): ADD,
+    ("paper", "analyse"): ADD,
+    ("analysis", "retry"): RETRY,
+    ("providerstate", "switch_on"): "papers.change_providerstate",
 }
 ON_PAGES = {
     ("job", "retry_job"): RETRY,
