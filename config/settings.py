@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "jobs",
     "processors.bgg",
     "processors.crm",
+    "processors.eve",
 ]
 
 MIDDLEWARE = [
