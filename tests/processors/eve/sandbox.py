@@ -65,7 +65,7 @@ class EveSandbox:
         return self.token({"grant_type": "refresh_token", "refresh_token": refresh_token, **form})
 
     def token(self, form: dict[str, str], auth: tuple[str, str] | None = (CLIENT_ID, CLIENT_SECRET)) -> httpx2.Response:
-        return self.http.post(f"{self.url}/sso/v2/oauth/token", data=form, auth=auth)
+        return self.http.post(f"{self.url}/sso/v2/oauth/token", data=form, auth=auth or httpx2.Auth())
 
     def _esi(self, path: str, character: int) -> str:
         return f"{self.url}/esi{path.replace('{}', f'/characters/{character}')}"
