@@ -160,6 +160,10 @@ JOBS_QUEUES: dict[str, dict[str, Any]] = {
     "bgg": {"worker": "io", "max_running": 3, "intake": True},
     "crm": {"worker": "io", "intake": True},
     "reports": {"worker": "cpu", "intake": True},
+    "token_refresh": {"worker": "io", "max_running": 5, "intake": True},
+    "esi_refresh": {"worker": "io", "max_running": 10, "intake": True},
+    "historical_data": {"worker": "io", "max_running": 3, "intake": True},
+    "cache_cleanup": {"worker": "io", "max_running": 1, "intake": True},
     "cpu": {"worker": "cpu"},
 }
 JOBS_WORKERS: dict[str, dict[str, Any]] = {
@@ -354,3 +358,10 @@ CRM_REPORT_FONT = env.text("CRM_REPORT_FONT", "DejaVuSans.ttf")  # of PDFs: a Tr
 STRIPE_URL = env.url("STRIPE_URL", "https://api.stripe.com", ("https", "http"))
 STRIPE_API_KEY = env.text("STRIPE_API_KEY")
 STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")  # of the endpoint at /crm/webhook/stripe
+
+# --- The EVE Online companion ----------------------------------------------------------------------
+FIELD_KEYS = env.fernet_keys("FIELD_KEYS")  # of secrets in columns, newest first
+ESI_URL = env.url("ESI_URL", "https://esi.evetech.net", ("https", "http"))
+EVE_SSO_URL = env.url("EVE_SSO_URL", "https://login.eveonline.com", ("https", "http"))
+EVE_CLIENT_ID = env.text("EVE_CLIENT_ID")  # of an application at developers.eveonline.com
+EVE_CLIENT_SECRET = env.text("EVE_CLIENT_SECRET")

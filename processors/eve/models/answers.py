@@ -1,0 +1,92 @@
+"""What ESI told: each answer as it came, for as long as it may be used again, and what became of them.
+
+An `EsiAnswer` is one page and may go at any time; a `Snapshot` is an endpoint whole, and stays until a newer one.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+
+from .characters import Character
+
+
+class EsiAnswerQuerySet(models.QuerySet["EsiAnswer"]):
+    def expired(self) -> EsiAnswerQuerySet:
+        """Those that ESI may be asked about again. Until they are deleted their ETag is still of use."""
+        return self.filter(expires_at__lte=Now())
+
+
+class EsiAnswer(models.Model):
+    """One page of an answer.
+
+    `key` is the path with colons, and the query: `esi:characters:1337512245:assets?page=2`.
+    """
+
+    key = models.CharField(max_length=400, unique=True)  # the index for patterns comes with it
+    character = models.ForeignKey(Character, models.CASCADE, null=True, blank=True, related_name="answers")
+    endpoint = models.CharField(max_length=100)  # such as `wallet/journal`
+    pages = models.PositiveIntegerField(null=True, blank=True)  # of numbered pages: how many there are
+    etag = models.CharField(max_length=200, blank=True, default="")
+    modified = models.CharField(max_length=50, blank=True, default="")  # Last-Modified as it came
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(db_default=Now(), db_index=True)
+    fetched_at = models.DateTimeField(db_default=Now())
+    body = models.JSONField()
+    size = models.PositiveIntegerField(default=0)  # bytes of the body
+
+    objects = EsiAnswerQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["key"]
+        verbose_name = "ESI answer"
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class Snapshot(models.Model):
+    """What ESI last told of one endpoint of a character, all pages together.
+
+    `expires_at` moves with each look; the other columns are written only when the answer has changed.
+    """
+
+    character = models.ForeignKey(Character, models.CASCADE, related_name="snapshots")
+    endpoint = models.CharField(max_length=100)  # such as `wallet/journal`
+    data = models.JSONField()
+    version = models.CharField(max_length=64)  # another when, and only when, ESI says that the answer is
+    cursor = models.CharField(max_length=500, blank=True, default="")
+    changed_at = models.DateTimeField(db_default=Now())
+    job = models.UUIDField(null=True, blank=True)  # the one that wrote it
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        ordering: ClassVar = ["character", "endpoint"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["character", "endpoint"], name="eve_snapshot_once")]
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} of {self.character_id}"
+
+
+class Asset(models.Model):
+    """Something that a character owns. All of a character's rows are replaced together."""
+
+    item_id = models.BigIntegerField()
+    character = models.ForeignKey(Character, models.CASCADE, related_name="assets")
+    type_id = models.BigIntegerField()
+    quantity = models.BigIntegerField()
+    location_id = models.BigIntegerField()  # a station, a structure, or another item
+    location_type = models.CharField(max_length=20)
+    location_flag = models.CharField(max_length=50)
+    is_singleton = models.BooleanField()
+    is_blueprint_copy = models.BooleanField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["character", "item_id"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["character", "item_id"], name="eve_asset_once")]
+        indexes: ClassVar = [models.Index(fields=["type_id"], name="eve_asset_type")]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} of {self.type_id}"
