@@ -1,17 +1,34 @@
-"""What the job types of the EVE companion share: ids in payloads, whose a character is, the shape of results."""
+"""What the job types of the EVE companion share: queues and retries, whose a character is, the shape of results."""
 
+from functools import partial
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from jobs.errors import Discard
+from jobs.processor import Backoff, Discard, Payload, processor
 
 from .models import Character
 
 LARGEST: Final = 2**63 - 1  # id that a column holds
 
 Id = Annotated[int, Field(ge=1, le=LARGEST)]
+
+token_processor = partial(processor, queue="token_refresh", priority="high", max_attempts=3, backoff=Backoff(base=2))
+refresh_processor = partial(processor, queue="esi_refresh", priority="high", max_attempts=3, backoff=Backoff(base=2))
+history_processor = partial(processor, queue="historical_data", priority="low", max_attempts=2, backoff=Backoff(base=5))
+cleaning_processor = partial(processor, queue="cache_cleanup", priority="low", max_attempts=1)
+
+
+class OfCharacter(Payload):
+    """What a job about one character is told."""
+
+    character_id: Id = Field(description="EVE Online's id.")
+    user_id: Id = Field(description="Whose the character is.")
+
+    def character(self) -> Character:
+        """The character. Raises Discard when it is another user's."""
+        return owned(self.character_id, self.user_id)
 
 
 class Told(BaseModel):
