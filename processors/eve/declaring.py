@@ -10,36 +10,35 @@ from jobs.processor import Backoff, Discard, Payload, processor
 
 from .models import Character
 
+TOKENS: Final = "token_refresh"
+REFRESHES: Final = "esi_refresh"
+HISTORIES: Final = "historical_data"
+CLEANING: Final = "cache_cleanup"
 LARGEST: Final = 2**63 - 1  # id that a column holds
+
+token_processor = partial(processor, queue=TOKENS, priority="high", max_attempts=3, backoff=Backoff(base=2, max=60))
+refresh_processor = partial(processor, queue=REFRESHES, max_attempts=3, backoff=Backoff(base=2, max=60))
+history_processor = partial(processor, queue=HISTORIES, priority="low", max_attempts=2, backoff=Backoff(base=5, max=60))
+cleaning_processor = partial(processor, queue=CLEANING, priority="low", max_attempts=1)
 
 Id = Annotated[int, Field(ge=1, le=LARGEST)]
 
-token_processor = partial(processor, queue="token_refresh", priority="high", max_attempts=3, backoff=Backoff(base=2))
-refresh_processor = partial(processor, queue="esi_refresh", priority="high", max_attempts=3, backoff=Backoff(base=2))
-history_processor = partial(processor, queue="historical_data", priority="low", max_attempts=2, backoff=Backoff(base=5))
-cleaning_processor = partial(processor, queue="cache_cleanup", priority="low", max_attempts=1)
-
 
 class OfCharacter(Payload):
-    """What a job about one character is told."""
+    """What a job about one character needs to know."""
 
-    character_id: Id = Field(description="EVE Online's id.")
-    user_id: Id = Field(description="Whose the character is.")
+    character_id: Id = Field(description="EVE's id of the character.")
+    user_id: Id = Field(description="The user, who must own the character.")
 
     def character(self) -> Character:
-        """The character. Raises Discard when it is another user's."""
-        return owned(self.character_id, self.user_id)
+        """The character. Raises Discard when it is another user's, or nobody's."""
+        found = Character.objects.filter(pk=self.character_id, user_id=self.user_id).first()
+        if found is None:
+            raise Discard(f"characterId: user {self.user_id} has no character {self.character_id}")
+        return found
 
 
 class Told(BaseModel):
     """A result, in camelCase like the payloads."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
-
-
-def owned(character_id: int, user_id: int) -> Character:
-    """The user's character. Raises Discard when it is another's, or nobody's."""
-    character = Character.objects.filter(pk=character_id, user_id=user_id).first()
-    if character is None:
-        raise Discard(f"characterId: user {user_id} has no character {character_id}")
-    return character
