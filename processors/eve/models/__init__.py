@@ -3,12 +3,14 @@
 Everything of a character goes with it.
 """
 
-from .answers import Asset, EsiAnswer, Snapshot
+from .answers import EsiAnswer, Snapshot
 from .characters import Character, Grant
 from .history import DataType, HistoryRun, IndustryJob, JournalEntry, MarketOrder, SkillTraining, WalletTransaction
+from .holdings import Asset, Blueprint, Mail, MinedOre, Notice
 
 __all__ = [
     "Asset",
+    "Blueprint",
     "Character",
     "DataType",
     "EsiAnswer",
@@ -16,7 +18,10 @@ __all__ = [
     "HistoryRun",
     "IndustryJob",
     "JournalEntry",
+    "Mail",
     "MarketOrder",
+    "MinedOre",
+    "Notice",
     "SkillTraining",
     "Snapshot",
     "WalletTransaction",

@@ -48,16 +48,16 @@ class EsiAnswer(models.Model):
 
 
 class Snapshot(models.Model):
-    """What ESI last told of one endpoint of a character, all pages together.
+    """What ESI last told of one endpoint of a character, all pages together, or which answer the endpoint's rows show.
 
     `expires_at` moves with each look; the other columns are written only when the answer has changed.
     """
 
     character = models.ForeignKey(Character, models.CASCADE, related_name="snapshots")
     endpoint = models.CharField(max_length=100)  # such as `wallet/journal`
-    data = models.JSONField()
+    data = models.JSONField(null=True, blank=True)  # null: rows of a table
     version = models.CharField(max_length=64)  # another when, and only when, ESI says that the answer is
-    cursor = models.CharField(max_length=500, blank=True, default="")
+    cursor = models.CharField(max_length=500, blank=True, default="")  # where the next reading goes on
     changed_at = models.DateTimeField(db_default=Now())
     job = models.UUIDField(null=True, blank=True)  # the one that wrote it
     expires_at = models.DateTimeField(db_index=True)
@@ -68,25 +68,3 @@ class Snapshot(models.Model):
 
     def __str__(self) -> str:
         return f"{self.endpoint} of {self.character_id}"
-
-
-class Asset(models.Model):
-    """Something that a character owns. All of a character's rows are replaced together."""
-
-    item_id = models.BigIntegerField()
-    character = models.ForeignKey(Character, models.CASCADE, related_name="assets")
-    type_id = models.BigIntegerField()
-    quantity = models.BigIntegerField()
-    location_id = models.BigIntegerField()  # a station, a structure, or another item
-    location_type = models.CharField(max_length=20)
-    location_flag = models.CharField(max_length=50)
-    is_singleton = models.BooleanField()
-    is_blueprint_copy = models.BooleanField(null=True, blank=True)
-
-    class Meta:
-        ordering: ClassVar = ["character", "item_id"]
-        constraints: ClassVar = [models.UniqueConstraint(fields=["character", "item_id"], name="eve_asset_once")]
-        indexes: ClassVar = [models.Index(fields=["type_id"], name="eve_asset_type")]
-
-    def __str__(self) -> str:
-        return f"{self.quantity} of {self.type_id}"

@@ -4,13 +4,18 @@ The keys are `FIELD_KEYS`, newest first: it writes with the first and reads with
 key by `manage.py rotate_field_keys`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.core.exceptions import FieldError, ImproperlyConfigured
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+if TYPE_CHECKING:
+    TextField = models.TextField[str, str]
+else:
+    TextField = models.TextField
 
 
 class CannotDecrypt(Exception):
@@ -24,7 +29,7 @@ def keys() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.FIELD_KEYS])
 
 
-class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
+class EncryptedTextField(TextField):
     """Text, encrypted at rest. NULL stays NULL and an empty text is one again; it cannot be searched.
 
     Reading raises CannotDecrypt without the right key.

@@ -155,22 +155,20 @@ class SkillTraining(models.Model):
 
 
 class HistoryRun(models.Model):
-    """How far a collection has come, by which another attempt goes on where the last one stopped."""
+    """A collection that has stored everything. A job that runs again, because it could not say so, finds it."""
 
     job = models.UUIDField(unique=True)
     character = models.ForeignKey(Character, models.CASCADE, related_name="history_runs")
     data_type = models.CharField(max_length=20, choices=DataType.choices)
     from_date = models.DateTimeField(null=True, blank=True)
     to_date = models.DateTimeField(null=True, blank=True)
-    next_page = models.PositiveIntegerField(default=1)
-    snapshot = models.CharField(max_length=40, blank=True, default="")  # Last-Modified of the pages
-    before_id = models.BigIntegerField(null=True, blank=True)  # records from this id on are stored
-    stored = models.PositiveBigIntegerField(default=0)
-    started_at = models.DateTimeField(db_default=Now())
-    finished_at = models.DateTimeField(null=True, blank=True)
+    stored = models.PositiveBigIntegerField(help_text="Rows that were not there.")
+    changed = models.PositiveBigIntegerField(help_text="Rows of which something else was told before.")
+    oldest = models.DateTimeField(null=True, blank=True)  # of all that ESI told
+    finished_at = models.DateTimeField(db_default=Now())
 
     class Meta:
-        ordering: ClassVar = ["-started_at"]
+        ordering: ClassVar = ["-finished_at"]
         indexes: ClassVar = [models.Index(fields=["character", "data_type"], name="eve_history_run_type")]
 
     def __str__(self) -> str:

@@ -1,0 +1,72 @@
+"""What is kept of ESI's answers: a row for each path with its query, until `cache_cleanup` takes it away."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from django.db.models import BooleanField, ExpressionWrapper, Q
+from django.db.models.functions import Now
+
+from ..models import EsiAnswer
+from .client import Answer
+from .endpoints import Asked
+
+MARGIN: Final = timedelta(seconds=1)  # HTTP's times are whole seconds
+USED: Final = timedelta(minutes=1)  # how exactly the last use is known: a write each time would be too many
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer, as it is kept now."""
+
+    value: Any
+    etag: str
+    modified: str
+    pages: int | None
+    expires_at: datetime
+    fresh: bool  # it must not be asked for again
+    asked: bool  # it was, just now
+
+
+def key(path: str, query: Mapping[str, str]) -> str:
+    """`esi:characters:90000001:assets?page=2`"""
+    named = f"esi:{path.strip('/').replace('/', ':')}"
+    return f"{named}?{urlencode(sorted(query.items()))}" if query else named
+
+
+def find(key: str) -> Page | None:
+    """What is kept, which is thereby used."""
+    fresh = ExpressionWrapper(Q(expires_at__gt=Now()), output_field=BooleanField())
+    row = EsiAnswer.objects.annotate(is_fresh=fresh).filter(key=key).first()
+    if row is None:
+        return None
+    EsiAnswer.objects.filter(key=key, used_at__lt=Now() - USED).update(used_at=Now())
+    return _page(row, fresh=row.is_fresh, asked=False)
+
+
+def keep(key: str, asked: Asked, answer: Answer, kept: Page | None) -> Page:
+    """Keep an answer; one that has not changed is what was kept, for longer."""
+    lived = {
+        "etag": answer.etag or (kept.etag if kept else ""),
+        "modified": answer.modified or (kept.modified if kept else ""),
+        "pages": answer.pages,
+        "expires_at": Now() + answer.lifetime + MARGIN,
+        "used_at": Now(),
+    }
+    if kept is None or answer.changed or not EsiAnswer.objects.filter(key=key).update(**lived):  # it may be gone
+        whole = lived | {
+            "character_id": asked.ids.get("character_id"),
+            "endpoint": asked.endpoint.name,
+            "body": kept.value if kept and not answer.changed else answer.value,
+            "size": answer.size,
+            "fetched_at": Now(),
+        }
+        row = EsiAnswer(key=key, **whole)
+        EsiAnswer.objects.bulk_create([row], update_conflicts=True, unique_fields=["key"], update_fields=list(whole))
+    return _page(EsiAnswer.objects.get(key=key), fresh=True, asked=True)
+
+
+def _page(row: EsiAnswer, *, fresh: bool, asked: bool) -> Page:
+    return Page(row.body, row.etag, row.modified, row.pages, row.expires_at, fresh=fresh, asked=asked)
