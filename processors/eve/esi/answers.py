@@ -1,6 +1,6 @@
 """What is kept of ESI's answers: a row for each path with its query, until `cache_cleanup` takes it away."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,6 +15,10 @@ from .endpoints import Asked
 
 MARGIN: Final = timedelta(seconds=1)  # HTTP's times are whole seconds
 USED: Final = timedelta(minutes=1)  # how exactly the last use is known: a write each time would be too many
+
+
+KEPT: Final = ("body", "etag", "modified", "pages", "expires_at")
+FRESH: Final = ExpressionWrapper(Q(expires_at__gt=Now()), output_field=BooleanField())
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,12 @@ def key(path: str, query: Mapping[str, str]) -> str:
 
 def find(key: str) -> Page | None:
     """What is kept, which is thereby used."""
-    fresh = ExpressionWrapper(Q(expires_at__gt=Now()), output_field=BooleanField())
-    row = EsiAnswer.objects.annotate(is_fresh=fresh).filter(key=key).first()
+    rows = EsiAnswer.objects.filter(key=key)
+    row: Sequence[Any] | None = rows.values_list(*KEPT, FRESH).first()
     if row is None:
         return None
-    EsiAnswer.objects.filter(key=key, used_at__lt=Now() - USED).update(used_at=Now())
-    return _page(row, fresh=row.is_fresh, asked=False)
+    rows.filter(used_at__lt=Now() - USED).update(used_at=Now())
+    return _page(row, asked=False)
 
 
 def keep(key: str, asked: Asked, answer: Answer, kept: Page | None) -> Page:
@@ -65,8 +69,9 @@ def keep(key: str, asked: Asked, answer: Answer, kept: Page | None) -> Page:
         }
         row = EsiAnswer(key=key, **whole)
         EsiAnswer.objects.bulk_create([row], update_conflicts=True, unique_fields=["key"], update_fields=list(whole))
-    return _page(EsiAnswer.objects.get(key=key), fresh=True, asked=True)
+    return _page(EsiAnswer.objects.values_list(*KEPT, FRESH).get(key=key), asked=True)
 
 
-def _page(row: EsiAnswer, *, fresh: bool, asked: bool) -> Page:
-    return Page(row.body, row.etag, row.modified, row.pages, row.expires_at, fresh=fresh, asked=asked)
+def _page(row: Sequence[Any], *, asked: bool) -> Page:
+    value, etag, modified, pages, expires_at, fresh = row
+    return Page(value, etag, modified, pages, expires_at, fresh=fresh, asked=asked)
