@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -62,9 +63,12 @@ class Tokens:
 
 
 class Sso:
-    """The service at `url`, and our application there."""
+    """The service at `url`, and our application there. `clock` says what time it is."""
 
-    def __init__(self, url: str, client_id: str, client_secret: str) -> None:
+    def __init__(
+        self, url: str, client_id: str, client_secret: str, *, clock: Callable[[], datetime] = timezone.now
+    ) -> None:
+        self.clock = clock
         self._url = url.rstrip("/")
         self._client_id, self._secret = client_id, client_secret
         self._upstream = Upstream(SSO)
@@ -182,7 +186,7 @@ class Sso:
     def _trouble(self, told: str) -> JobError:
         """What passes: another attempt, or, in the daily downtime, none used up."""
         self._upstream.failed()
-        left = downtime(timezone.now())
+        left = downtime(self.clock())
         return Retry(told) if left is None else Snooze(told, after=left)
 
 

@@ -1,9 +1,13 @@
 from collections.abc import Iterator
 
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
+from jobs.sessions import side_session
+from processors.eve.esi.client import client
 from processors.eve.sandbox import environment
+from processors.eve.sso import sso
 from tests.processors.eve.sandbox import EveSandbox
 
 
@@ -17,8 +21,15 @@ def sandbox(sandbox_address: str) -> Iterator[EveSandbox]:
 
 
 @pytest.fixture
-def eve(sandbox: EveSandbox, settings: Settings) -> EveSandbox:
-    """Our clients' upstream is the sandbox."""
+def eve(sandbox: EveSandbox, settings: Settings) -> Iterator[EveSandbox]:
+    """Our clients' upstream is the sandbox. The test says how it uses the database."""
     for name, value in environment(sandbox.url).items():
         setattr(settings, name, value)
-    return sandbox
+    client.cache_clear()
+    sso.cache_clear()
+    yield sandbox
+    client().close()
+    client.cache_clear()
+    sso.cache_clear()
+    with side_session():
+        connection.close()  # limits are kept beside the test's transaction; nobody may hold the database at the end
