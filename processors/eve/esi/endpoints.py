@@ -102,6 +102,7 @@ ENDPOINTS: Final = (
     _own("mail/{mail_id}", None, *_MAIL),
     _own("notifications", Group.NOTIFICATIONS, "characters.read_notifications", "char-notification"),
 )
+SCOPES: Final = tuple(sorted({endpoint.scope for endpoint in ENDPOINTS if endpoint.scope}))
 PARAMETERS: Final[Mapping[str, frozenset[str]]] = {  # what a caller may choose
     "industry/jobs": frozenset({"include_completed"}),
     "mail": frozenset({"labels"}),

@@ -4,8 +4,19 @@
 character's name calls `access_token(character_id)`; nothing else ever sees a token.
 """
 
-from .claims import Claims
+from .claims import Claims, Untrue
 from .client import Refused, Tokens, sso
-from .grants import GrantLost, access_token, log_in, renewed
+from .grants import GrantLost, access_token, log_in, logged_in, renewed
 
-__all__ = ["Claims", "GrantLost", "Refused", "Tokens", "access_token", "log_in", "renewed", "sso"]
+__all__ = [
+    "Claims",
+    "GrantLost",
+    "Refused",
+    "Tokens",
+    "Untrue",
+    "access_token",
+    "log_in",
+    "logged_in",
+    "renewed",
+    "sso",
+]

@@ -18,7 +18,7 @@ from jobs.errors import Discard, JobError, Retry, Snooze
 from jobs.processor import enqueue
 
 from ..models import Character, Grant
-from .claims import Claims, Untrue
+from .claims import Claims, UnknownKey, Untrue
 from .client import Refused, Tokens, sso
 
 SPARE: Final = timedelta(seconds=60)  # that a token must still be good for
@@ -160,6 +160,15 @@ def _tell(grant: Grant, reason: str) -> None:
     enqueue("send_notification", {"channel": "in-app", "recipient": user.get_username(), **message})
     if user.email:
         enqueue("send_notification", {"channel": "email", "recipient": user.email, **message})
+
+
+def logged_in(code: str, *, verifier: str, back: str) -> tuple[Claims, Tokens]:
+    """Who has logged in, by the code that the browser brought back. Raises Refused, Untrue, or what a call raises."""
+    tokens = sso().exchange(code, verifier=verifier, back=back)
+    try:
+        return sso().claims(tokens), tokens
+    except UnknownKey:  # the service has new keys, and the code is used up
+        return sso().claims(tokens), tokens
 
 
 @transaction.atomic
