@@ -112,19 +112,9 @@ class Client:
             bucket.slow_down(DEAREST * _seconds_a_token(headers.get("X-Ratelimit-Limit", "")))
 
     def _read(self, name: str, response: httpx2.Response) -> Answer:
-        status = response.status_code
-        told = f"{name}: {status} {_message(response)}"
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == ERROR_LIMITED:
-            raise self._trouble(told, absent=status == HTTPStatus.SERVICE_UNAVAILABLE)
-        if status == HTTPStatus.UNAUTHORIZED:
-            raise Unauthorized(told)
-        if status == HTTPStatus.FORBIDDEN:
-            raise Discard(f"{told}. The character may have to log in again, with all scopes.")
-        if status == HTTPStatus.NOT_FOUND:
-            raise NotFound(told)
-        if status not in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED):
-            raise Discard(told)
-        changed = status == HTTPStatus.OK
+        if response.status_code not in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED):
+            raise self._refusal(name, response)
+        changed = response.status_code == HTTPStatus.OK
         try:
             value = _storable(response.json()) if changed else None
         except ValueError as error:
@@ -141,6 +131,21 @@ class Client:
             pages=int(pages) if pages.isdecimal() else None,
             size=len(response.content),
         )
+
+    def _refusal(self, name: str, response: httpx2.Response) -> Retry | Snooze | Discard:
+        """The error behind a status."""
+        status = response.status_code
+        told = f"{name}: {status} {_message(response)}"
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == ERROR_LIMITED:
+            return self._trouble(told, absent=status == HTTPStatus.SERVICE_UNAVAILABLE)
+        match status:
+            case HTTPStatus.UNAUTHORIZED:
+                return Unauthorized(told)
+            case HTTPStatus.FORBIDDEN:
+                return Discard(f"{told}. The character may have to log in again, with all scopes.")
+            case HTTPStatus.NOT_FOUND:
+                return NotFound(told)
+        return Discard(told)
 
     def _trouble(self, told: str, *, absent: bool = False) -> Retry | Snooze:
         """What an error means that passes: another attempt, or, while the game is down, none used up."""

@@ -54,7 +54,7 @@ def left() -> list[str]:
 
 def test_100_000_answers_in_each_mode() -> None:
     fill(100_000)
-    counts = {
+    counts: dict[str, tuple[dict[str, Any], int]] = {
         "expired": ({}, 80_000),
         "pattern": ({"pattern": "esi:characters:*:wallet"}, 25_000),
         "lru": ({"maxSize": 10_000}, 90_000),
