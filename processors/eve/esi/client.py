@@ -28,6 +28,7 @@ TENANT: Final = "tranquility"
 TIMEOUT: Final = httpx2.Timeout(20, connect=5)  # ESI itself gives up after 10 s
 ERROR_LIMITED: Final = 420
 GAMES_OWN: Final = "error_label"  # in an answer of the game's: not about us as a caller, though it may be a 420
+MARGIN: Final = 1.0  # seconds that we stay away longer than we were told: whole seconds, and an answer's way
 UNTOLD: Final = 60.0  # seconds to stay away when asked to without a time
 LONGEST: Final = 24 * 3600.0  # seconds that we stay away at most, whatever is asked
 RESERVE: Final = 20  # errors that are left for calls under way elsewhere: all queues of this room run 18 jobs
@@ -206,7 +207,7 @@ def _number(text: str | None, otherwise: int) -> int:
 
 
 def _seconds(text: str | None) -> float:
-    return min(float(text), LONGEST) if text and text.isdecimal() else UNTOLD
+    return min(float(text) + MARGIN, LONGEST) if text and text.isdecimal() else UNTOLD
 
 
 def _seconds_a_token(limit: str) -> float:

@@ -173,11 +173,11 @@ def test_a_429_stops_that_bucket_of_that_character_for_everybody_and_nothing_els
     Limit.objects.all().delete()  # as if the answer had not told that nothing is left
     refused = caller.failure("wallet/journal")
     assert isinstance(refused, Snooze)
-    assert 590 <= refused.after <= 600
+    assert 590 <= refused.after <= 601
     for one in (caller, another):
         waiting = one.failure("wallet/transactions")
         assert isinstance(waiting, Snooze)
-        assert 580 <= waiting.after <= 600
+        assert 580 <= waiting.after <= 601
         one.call("skills")
         one.call("orders")
     another.call("wallet", OTHER)
@@ -211,12 +211,12 @@ def test_a_420_stops_all_calls_of_everybody_for_as_long_as_told(caller: Caller, 
     Limit.objects.all().delete()  # as if the answer had not told that nothing is left
     refused = caller.failure("orders")
     assert isinstance(refused, Snooze)
-    assert 590 <= refused.after <= 600
+    assert 590 <= refused.after <= 601
     for one in (caller, another):
         for name, character in (("orders", PILOT), ("wallet", PILOT), ("portrait", OTHER), ("skills", OTHER)):
             waiting = one.failure(name, character)
             assert isinstance(waiting, Snooze)
-            assert 580 <= waiting.after <= 600
+            assert 580 <= waiting.after <= 601
     told = caller.eve.told()
     assert [request["status"] for request in caller.eve.received(service="esi")] == [404, 420]
     assert told["too_soon"] == 0
