@@ -119,7 +119,7 @@ def fernet_keys(name: str) -> list[str]:
         except ValueError:
             right = False
         if not right:
-            refuse(name, "each key is 32 random bytes in URL-safe base64, as `manage.py new_field_key` prints them")
+            refuse(name, "each key is 32 random bytes in URL-safe base64")
     return found
 
 

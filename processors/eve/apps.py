@@ -5,3 +5,6 @@ class EveConfig(AppConfig):
     name = "processors.eve"
     verbose_name = "EVE Online"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from . import checks  # noqa: F401  (registers them, which needs the settings)
