@@ -1,5 +1,6 @@
 """The EVE companion by two workers: each queue's limit holds over both, and a collection outlives one of them."""
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
@@ -10,9 +11,10 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 from django.db.models import Max, Min
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from jobs.models import Job, Status
+from jobs.models import Job, Limit, Status
 from jobs.processor import enqueue, enqueue_many
 from processors.eve.models import Character, EsiAnswer, Grant, JournalEntry
 from tests.integration.servers import simulated_upstreams
@@ -62,15 +64,16 @@ def test_two_workers_keep_each_queues_limit_and_one_goes_on_where_the_other_was_
     Grant.objects.update(refreshed_at=timezone.now() - timedelta(hours=2))
 
     every_limit_is_reached_and_kept(eve, characters)
+    a_420_stops_both_workers(eve, characters)
     a_collection_goes_on(eve, characters[-1], workers)
+
+
+def of(character: Character, **more: Any) -> dict[str, Any]:
+    return {"characterId": character.pk, "userId": character.user_id, **more}
 
 
 def every_limit_is_reached_and_kept(eve: EveSandbox, characters: list[Character]) -> None:
     """Answers are held back until as many are asked for as may be."""
-
-    def of(character: Character, **more: Any) -> dict[str, Any]:
-        return {"characterId": character.pk, "userId": character.user_id, **more}
-
     EsiAnswer.objects.bulk_create(
         EsiAnswer(key=f"esi:old:{n}", body=[], expires_at=timezone.now() - timedelta(days=1)) for n in range(4)
     )
@@ -95,6 +98,28 @@ def every_limit_is_reached_and_kept(eve: EveSandbox, characters: list[Character]
     assert {route: eve.told()["busiest"][route] for route in LIMITS} == LIMITS
     cleanups = ended.filter(type="cache_cleanup").order_by("started_at")
     assert all(one.finished_at <= other.started_at for one, other in pairwise(cleanups))  # type: ignore[operator]
+
+
+def a_420_stops_both_workers(eve: EveSandbox, characters: list[Character]) -> None:
+    """Six calls are under way when the errors are used up. None comes after them until the time is over."""
+    eve.forget()
+    eve.control(hold="^orders$", error_limit=(1, 5), fault="404", path="^orders$", latency_ms=0).raise_for_status()
+    orders, skills = ("/characters/{character_id}/orders", "/characters/{character_id}/skills")
+    first = enqueue_many(("esi_refresh", of(each, endpoint=orders)) for each in characters[:6])
+    wait_for(lambda: eve.told()["busy"] == {"orders": 6}, "six calls at once")
+    eve.control(hold=None)
+    wait_for(lambda: len(eve.received(status=420)) == 5, "the others to be refused")
+    wait_for(lambda: Limit.objects.filter(name="esi", next_at__gt=Now()).exists(), "somebody to have noticed")
+    eve.control(error_limit=(100, 60))
+    others = enqueue_many(("esi_refresh", of(each, endpoint=skills)) for each in characters[6:14])
+    wait_for_end([job.id for job in (*first, *others)])
+
+    told = eve.told()
+    assert (told["too_soon"], told["early"], told["statuses"]) == (0, 0, {"404": 1, "420": 5, "200": 13})
+    ended = Job.objects.filter(id__in=[job.id for job in (*first, *others)])
+    assert Counter(job.status for job in ended) == {Status.FAILED: 1, Status.COMPLETED: 13}
+    assert {job.attempt for job in ended} == {1}
+    assert all(job.run > 1 for job in ended.filter(id__in=[job.id for job in first], status=Status.COMPLETED))
 
 
 def a_collection_goes_on(eve: EveSandbox, character: Character, workers: list[Worker]) -> None:
