@@ -49,6 +49,10 @@ class Esi:
         """The next answers are new ones."""
         self._snapshots.clear()
 
+    def whose(self, request: Request) -> int:
+        """The character of the request's token; 0: nobody's, the address counts."""
+        return _subject(self._claims(request)[0])
+
     def answer(self, request: Request, fault: Answer | None = None) -> Answer:
         """The answer, or this one instead, with the limits' headers and what it costs."""
         found = find(request.method, request.path)
@@ -166,7 +170,7 @@ class Esi:
 
 
 def _subject(claims: Mapping[str, Any] | None) -> int:
-    """Whose token it is; 0: nobody's, the address counts."""
+    """Whose a token is, by its claims; 0: nobody's."""
     match = SUBJECT.fullmatch(str((claims or {}).get("sub")))
     return int(match[1]) if match else 0
 

@@ -63,7 +63,7 @@ class Sandbox:
         request = Request(request.method, path, request.query, request.headers, request.body, request.root)
         found = find(request.method, path) if service == "esi" else None
         name = found[0].name if found else path.strip("/")
-        bucket, whose = (found[0].bucket, found[1].get("character_id", 0)) if found else ("", 0)
+        bucket, whose = (found[0].bucket, self.esi.whose(request)) if found else ("", 0)
         log = self.log
         entry = log.begin(service, name, bucket, whose, request)
         status: int | str = "gone"
