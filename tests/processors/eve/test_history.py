@@ -24,6 +24,7 @@ from processors.eve.models import (
 )
 from processors.eve.sandbox.world import PILOT
 from processors.eve.tasks.history import historical_data
+from tests.integration.workers import wait_for
 from tests.processors.eve.rows import character, logged_in
 from tests.processors.eve.sandbox import EveSandbox
 
@@ -134,6 +135,17 @@ def test_only_the_time_that_was_asked_for_is_stored(eve: EveSandbox) -> None:
     assert collect(pilot, "wallet_journal")["stored"] == 240 - 41
 
 
+def test_a_collection_that_was_put_off_goes_on_with_the_next_page(eve: EveSandbox) -> None:
+    eve.control(sizes={"wallet/journal": 60}, buckets={"char-wallet": [4, 1]})
+    pilot = logged_in(eve)
+    job = perform(historical_data.enqueue(payload(pilot, "wallet_journal")))
+    assert (job.status, job.attempt) == (Status.SCHEDULED, 0)  # it gave its attempt back
+    wait_for(lambda: perform(job).status == Status.COMPLETED, "enough tokens")
+    assert JournalEntry.objects.count() == 240
+    assert [request["query"]["page"] for request in eve.received(status=200)] == ["1", "2", "3", "4"]
+    assert eve.told()["too_soon"] == 0
+
+
 def test_all_is_five_jobs_at_batch_priority(eve: EveSandbox) -> None:
     pilot = logged_in(eve)
     told = collect(pilot, "all", fromDate="2026-01-01")
@@ -184,7 +196,10 @@ def test_a_wrong_payload_is_refused(wrong: dict[str, Any], field: str) -> None:
 
 
 def test_it_is_tried_twice_at_low_priority() -> None:
-    job = Job.objects.get(id=enqueue("historical_data", {"characterId": 1, "userId": 1, "dataType": "all"}).id)
+    dates = {"fromDate": "2025-01-01T00:00:00.000Z", "toDate": "2025-10-18"}
+    asked = {"characterId": 1, "userId": 1, "dataType": "wallet_journal", **dates}
+    job = Job.objects.get(id=enqueue("historical_data", asked).id)
+    assert (job.payload["fromDate"], job.payload["toDate"]) == ("2025-01-01T00:00:00Z", "2025-10-18T00:00:00Z")
     assert (job.queue, job.priority, job.max_attempts) == ("historical_data", Priority.LOW, 2)
     assert (historical_data.backoff, historical_data.timeout) == (Backoff(base=5, max=60), 900)
 
