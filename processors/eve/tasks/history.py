@@ -1,19 +1,20 @@
 """Collecting histories: what happened to a character, into rows that stay when ESI has forgotten it."""
 
 from datetime import UTC, datetime
+from itertools import count
 from typing import Annotated, Final, Literal
 from uuid import uuid5
 
 from django.db import transaction
 from pydantic import AfterValidator, Field, model_validator
 
-from jobs.processor import JobContext
+from jobs.processor import Discard, JobContext
 
 from .. import history, sso
 from ..declaring import OfCharacter, Told, history_processor
 from ..esi import endpoints
 from ..esi.reading import Reader
-from ..models import DataType, HistoryRun
+from ..models import Character, DataType, Grant, HistoryRun
 
 ALL: Final = "all"
 
@@ -48,10 +49,10 @@ class HistoryCollected(Told):
 @history_processor(timeout=900)
 def historical_data(payload: HistoricalData, job: JobContext) -> HistoryCollected:
     """Collect one history of a character, or all of them."""
-    payload.character()
+    character = payload.character()
     if payload.data_type == ALL:
         return HistoryCollected(data_type=ALL, children=_collect_all(payload, job))
-    run = HistoryRun.objects.filter(job=job.id).first() or _collect(payload, DataType(payload.data_type), job)
+    run = HistoryRun.objects.filter(job=job.id).first() or _collect(payload, character, job)
     return HistoryCollected(data_type=run.data_type, stored=run.stored, changed=run.changed, oldest=run.oldest)
 
 
@@ -71,15 +72,15 @@ def _collect_all(payload: HistoricalData, job: JobContext) -> list[str]:
         ]
 
 
-def _collect(payload: HistoricalData, data_type: DataType, job: JobContext) -> HistoryRun:
+def _collect(payload: HistoricalData, character: Character, job: JobContext) -> HistoryRun:
     """Read first, however long that takes, then store in one transaction that also says so."""
-    reader = Reader(lambda renew: sso.access_token(payload.character_id, renew=renew), step=job.check)
-    told = history.read(data_type, lambda name: _value(reader, name, payload.character_id))
+    data_type = DataType(payload.data_type)
+    told = history.read(data_type, _asking(character, job))
     with transaction.atomic():
-        stored = history.store(data_type, payload.character_id, told, payload.from_date, payload.to_date)
+        stored = history.store(data_type, character.pk, told, payload.from_date, payload.to_date)
         return HistoryRun.objects.create(
             job=job.id,
-            character_id=payload.character_id,
+            character=character,
             data_type=data_type,
             from_date=payload.from_date,
             to_date=payload.to_date,
@@ -89,5 +90,19 @@ def _collect(payload: HistoricalData, data_type: DataType, job: JobContext) -> H
         )
 
 
-def _value(reader: Reader, name: str, character_id: int) -> object:
-    return reader.read(endpoints.asked(endpoints.named(name), character_id)).value
+def _asking(character: Character, job: JobContext) -> history.Read:
+    """Asks ESI in the character's name, for what its owner allowed."""
+    pages = count()
+    reader = Reader(
+        lambda refused: sso.access_token(character.pk, renew=refused),
+        step=lambda: job.progress(next(pages), note="pages"),
+    )
+    grant = Grant.objects.filter(character=character).first()
+
+    def ask(name: str) -> object:
+        endpoint = endpoints.named(name)
+        if grant and endpoint.scope not in grant.scopes:
+            raise Discard(f"{character} has to log in again, with the scope {endpoint.scope}")
+        return reader.read(endpoints.asked(endpoint, character.pk)).value
+
+    return ask

@@ -180,6 +180,16 @@ def test_another_users_character_is_refused(eve: EveSandbox) -> None:
     assert eve.received() == []
 
 
+def test_without_the_scope_nothing_is_asked(eve: EveSandbox) -> None:
+    pilot = logged_in(eve, scopes=("esi-skills.read_skills.v1",))
+    job = perform(historical_data.enqueue(payload(pilot, "wallet_journal")))
+    assert (job.status, job.failures.get().message) == (
+        Status.FAILED,
+        f"Pilot {PILOT} has to log in again, with the scope esi-wallet.read_character_wallet.v1",
+    )
+    assert eve.received() == []
+
+
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
