@@ -5,9 +5,9 @@ its marks are CCP's; see `recorded.json` for what of the answers was recorded.
 """
 
 from .service import application
-from .sso import CLIENT_ID, CLIENT_SECRET, refresh_token
+from .sso import CLIENT_ID, CLIENT_SECRET, owner_of, refresh_token
 
-__all__ = ["CLIENT_ID", "CLIENT_SECRET", "application", "environment", "refresh_token"]
+__all__ = ["CLIENT_ID", "CLIENT_SECRET", "application", "environment", "owner_of", "refresh_token"]
 
 
 def environment(url: str) -> dict[str, str]:
