@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import F
 
 from jobs.errors import InvalidPayload
-from jobs.models import Failure, Job, Status
+from jobs.models import Failure, Job, Limit, Status
 from jobs.processor import enqueue
 from jobs.testing import assert_enqueued, drain, perform
 from processors.eve.esi.endpoints import ENDPOINTS, Group, of_group
@@ -237,6 +237,27 @@ def test_one_endpoint_that_fails_for_good_does_not_keep_the_others_back(eve: Eve
     assert set(Snapshot.objects.values_list("endpoint", flat=True)) == {"skillqueue", "attributes"}
 
 
+def test_one_endpoint_that_fails_this_time_does_not_keep_the_others_back(eve: EveSandbox) -> None:
+    pilot = logged_in(eve)
+    eve.fail("500", path="^skills$")
+    job = refresh(pilot, Status.SCHEDULED, group="SKILLS")
+    assert set(Snapshot.objects.values_list("endpoint", flat=True)) == {"skillqueue", "attributes"}
+    assert told(perform(job)) == {"skills": (True, 1), "skillqueue": (False, 0), "attributes": (False, 0)}
+
+
+def test_a_group_that_is_put_off_uses_no_attempt_and_goes_on_where_it_was(eve: EveSandbox) -> None:
+    pilot = logged_in(eve)
+    eve.control(buckets={"char-wallet": (8, 600)})
+    job = refresh(pilot, Status.SCHEDULED, group="WALLET")
+    assert (job.attempt, job.failures.count()) == (0, 0)
+    assert [request["route"] for request in eve.received(service="esi")] == ["wallet", "wallet/journal"]
+    assert not JournalEntry.objects.exists()
+    Limit.objects.all().delete()
+    eve.control(buckets={})
+    assert told(perform(job)) == {"wallet": (False, 0), "wallet/journal": (True, 2), "wallet/transactions": (True, 4)}
+    assert eve.told()["early"] == 0
+
+
 def test_a_character_of_another_user_is_refused(eve: EveSandbox) -> None:
     pilot = logged_in(eve)
     job = perform(enqueue("esi_refresh", {"characterId": pilot.pk, "userId": pilot.user_id + 1, "group": "WALLET"}))
@@ -266,8 +287,9 @@ def test_what_cannot_be_asked_is_told_when_it_is_enqueued(wrong: dict[str, Any],
 def test_several_groups_are_jobs_that_users_wait_for(eve: EveSandbox) -> None:
     pilot = logged_in(eve)
     for group in ("CHARACTER_WALLET", "CHARACTER_SKILLS"):
-        enqueue("esi_refresh", payload(pilot, group=group, skipCache=False), priority="normal", queue="esi-refresh")
-    assert [job.max_attempts for job in assert_enqueued("esi_refresh", queue="esi_refresh", count=2)] == [3, 3]
+        enqueue("esi-refresh", payload(pilot, group=group, skipCache=False), queue="esi-refresh")
+    jobs = assert_enqueued("esi_refresh", queue="esi_refresh", count=2)
+    assert [(job.priority, job.max_attempts) for job in jobs] == [(8, 3), (8, 3)]
     drain("esi_refresh")
     assert Job.objects.filter(status=Status.COMPLETED).count() == 2
 
