@@ -1,6 +1,7 @@
 """What is kept of ESI's answers: a row for each path with its query, until `cache_cleanup` takes it away."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -9,14 +10,16 @@ from urllib.parse import urlencode
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 
+from jobs.errors import Snooze
+
 from ..models import EsiAnswer
 from .client import Answer
 from .endpoints import Asked
 
 MARGIN: Final = timedelta(seconds=1)  # HTTP's times are whole seconds
+ASKING: Final = timedelta(seconds=30)  # longer than a call may take
+SOON: Final = timedelta(seconds=2)
 USED: Final = timedelta(minutes=1)  # how exactly the last use is known: a write each time would be too many
-
-
 KEPT: Final = ("body", "etag", "modified", "pages", "expires_at")
 FRESH: Final = ExpressionWrapper(Q(expires_at__gt=Now()), output_field=BooleanField())
 
@@ -50,6 +53,20 @@ def find(key: str) -> Page | None:
     return _page(row, asked=False)
 
 
+@contextmanager
+def asking(key: str, kept: Page) -> Iterator[None]:
+    """While we ask for a newer answer nobody else does. Raises Snooze when somebody is at it, or has just been."""
+    rows = EsiAnswer.objects.filter(key=key)
+    free = rows.filter(Q(asked_until=None) | Q(asked_until__lt=Now()), expires_at=kept.expires_at)
+    if not free.update(asked_until=Now() + ASKING):
+        raise Snooze(f"{key}: another job is asking for it", after=SOON)
+    try:
+        yield
+    except BaseException:
+        rows.update(asked_until=None)
+        raise
+
+
 def keep(key: str, asked: Asked, answer: Answer, kept: Page | None) -> Page:
     """Keep an answer; one that has not changed is what was kept, for longer."""
     lived = {
@@ -58,6 +75,7 @@ def keep(key: str, asked: Asked, answer: Answer, kept: Page | None) -> Page:
         "pages": answer.pages,
         "expires_at": Now() + answer.lifetime + MARGIN,
         "used_at": Now(),
+        "asked_until": None,
     }
     if kept is None or answer.changed or not EsiAnswer.objects.filter(key=key).update(**lived):  # it may be gone
         whole = lived | {

@@ -7,6 +7,7 @@ not decided here.
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -78,8 +79,8 @@ class Reader:
             return kept
         self._calls += 1
         etag = kept.etag if kept and not self._whole else ""
-        answer = self._call(asked, query, etag)
-        return answers.keep(key, asked, answer, kept)
+        with answers.asking(key, kept) if kept else nullcontext():
+            return answers.keep(key, asked, self._call(asked, query, etag), kept)
 
     def _call(self, asked: Asked, query: Mapping[str, str], etag: str) -> Any:
         if not asked.endpoint.scope:

@@ -34,6 +34,7 @@ class EsiAnswer(models.Model):
     expires_at = models.DateTimeField(db_index=True)
     used_at = models.DateTimeField(db_default=Now(), db_index=True)
     fetched_at = models.DateTimeField(db_default=Now())
+    asked_until = models.DateTimeField(null=True, blank=True)  # somebody asks for a newer one until then
     body = models.JSONField()
     size = models.PositiveIntegerField(default=0)  # bytes of the body
 

@@ -173,6 +173,40 @@ def test_a_page_that_was_kept_is_not_asked_for_after_a_failure(eve: EveSandbox, 
     assert eve.told()["early"] == 0
 
 
+class TestTwoAtOnce:
+    def test_do_not_both_ask_for_what_has_expired(self, eve: EveSandbox, pilot: Character) -> None:
+        reads = Reader(lambda refused: pilot.grant.access_token)
+        reads.read(asked("wallet"))
+        expire(eve)
+
+        def meanwhile(refused: bool) -> str:
+            with pytest.raises(Snooze, match="another job is asking"):
+                reads.read(asked("wallet"))
+            return pilot.grant.access_token
+
+        Reader(meanwhile).read(asked("wallet"))
+        assert reads.read(asked("wallet")).calls == 0
+        assert len(eve.received(route="wallet")) == 1
+
+    def test_of_which_one_saw_what_the_other_has_replaced_since(self, eve: EveSandbox, reader: Reader) -> None:
+        reader.read(asked("wallet"))
+        key = EsiAnswer.objects.get().key
+        expire(eve)
+        seen = answers.find(key)
+        assert seen
+        reader.read(asked("wallet"))
+        with pytest.raises(Snooze), answers.asking(key, seen):
+            pass
+
+    def test_take_turns_after_an_error(self, eve: EveSandbox, reader: Reader) -> None:
+        reader.read(asked("wallet"))
+        expire(eve)
+        eve.fail("500", path="wallet")
+        with pytest.raises(Retry):
+            reader.read(asked("wallet"))
+        assert reader.read(asked("wallet")).calls == 1
+
+
 def test_each_page_is_asked_for_by_its_own_etag(eve: EveSandbox, reader: Reader) -> None:
     first = reader.read(asked("assets"))
     expire(eve)
