@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from jobs.processor import enqueue_many
 
+from .esi import endpoints
 from .esi.endpoints import Group
 from .models import (
     Asset,
@@ -140,12 +141,24 @@ class EsiAnswerAdmin(ReadOnly):
 @admin.register(Snapshot)
 class SnapshotAdmin(ReadOnly):
     list_display = ("character", "endpoint", "changed_at", "expires_at", "job")
-    list_filter = ("endpoint", "changed_at")
+    list_filter = ("endpoint", "changed_at", "expires_at")
     search_fields = ("character__name", "=character__id", "endpoint")
     list_select_related = ("character",)
+    actions = ("refresh",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Snapshot]:
         return super().get_queryset(request).defer("data")
+
+    @admin.action(description="Refresh from ESI", permissions=["enqueue"])
+    def refresh(self, request: HttpRequest, queryset: QuerySet[Snapshot]) -> None:
+        rows = queryset.select_related("character")
+        self.enqueue(
+            request, [job for row in rows for job in _jobs("esi_refresh", {"endpoint": _path(row)})([row.character])]
+        )
+
+
+def _path(snapshot: Snapshot) -> str:
+    return endpoints.named(snapshot.endpoint).path
 
 
 class OfCharacter(ReadOnly):

@@ -36,7 +36,9 @@ def pilot() -> Character:
     return pilot
 
 
-def act(client: Client, model: type[Character] | type[Grant] | type[EsiAnswer], action: str, key: object) -> int:
+def act(
+    client: Client, model: type[Character] | type[Grant] | type[EsiAnswer] | type[Snapshot], action: str, key: object
+) -> int:
     address = reverse(f"admin:eve_{model._meta.model_name}_changelist")
     return client.post(address, {"action": action, "_selected_action": [key]}).status_code
 
@@ -90,6 +92,13 @@ def test_actions_enqueue(
 def test_what_has_expired_is_cleaned_up(admin_client: Client, pilot: Character) -> None:
     assert act(admin_client, EsiAnswer, "clean", EsiAnswer.objects.get().pk) == 302
     assert Job.objects.get().payload["mode"] == "expired"
+
+
+def test_one_endpoint_is_refreshed(admin_client: Client, pilot: Character) -> None:
+    assert act(admin_client, Snapshot, "refresh", Snapshot.objects.get().pk) == 302
+    job = Job.objects.get()
+    assert (job.payload["characterId"], job.payload["endpoint"]) == (pilot.pk, "/characters/{character_id}/wallet")
+    assert (job.type, job.priority, job.created_by) == ("esi_refresh", 8, "admin")
 
 
 def test_who_may_only_look_may_not_enqueue(client: Client, pilot: Character) -> None:
