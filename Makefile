@@ -5,11 +5,12 @@
 #   make test      all tests, each run on servers of its own. ARGS="tests/jobs -k retry" for some
 #   make lint      every static check
 #   make coverage  the tests again, measured
+#   make chaos     everything killed, again and again, under load: does it lose a job? ARGS="--minutes 30"
 #   make bench     how fast it is, beside stock Celery
 #   make lock      resolve pyproject.toml into requirements/. UPGRADE=1: to the newest versions
 #   make clean     remove everything that the above made
 
-.PHONY: up dev test lint format openapi coverage bench lock clean
+.PHONY: up dev test chaos lint format openapi coverage bench lock clean
 
 NEWEST := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -41,6 +42,9 @@ PYTEST = $(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder $(if $(CHROMI
 test: $(INSTALLED)
 	$(if $(CHROMIUM),,@echo "No Chromium found: browser tests are left out. Install it or set CHROMIUM.")
 	@$(PYTEST)
+
+chaos: $(INSTALLED)
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 coverage: $(INSTALLED)
 	@$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html

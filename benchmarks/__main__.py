@@ -92,20 +92,21 @@ def report_drain(found: dict[str, list[float]]) -> None:
 
 
 @contextmanager
-def workers(commands: list[str], *, events: bool = False) -> Iterator[None]:
+def workers(commands: list[str], *, queue: str = "default", events: bool = False, **environment: str) -> Iterator[None]:
     """Workers of ours, ready."""
     from jobs.models import Worker
 
     Worker.objects.all().delete()
     started = [
         _start(
-            ["-A", "config", "worker", "-Q", "default", "-n", f"bench{n}@%h", "-P", *command.split()],
+            ["-A", "config", "worker", "-Q", queue, "-n", f"bench{n}@%h", "-P", *command.split()],
             BENCH_EVENTS="1" if events else "0",
+            **environment,
         )
         for n, command in enumerate(commands)
     ]
     try:
-        _until(lambda: Worker.objects.count() == len(started))
+        until(lambda: Worker.objects.count() == len(started))
         yield
     finally:
         _stop(started)
@@ -132,7 +133,7 @@ def _warm_up() -> None:
 
     for _ in range(WARM_UP):
         noop.delay()
-    _until(lambda: not Job.objects.active().exists())
+    until(lambda: not Job.objects.active().exists())
     Job.objects.all().delete()
 
 
@@ -152,7 +153,7 @@ def stock(jobs: int) -> float:
     try:
         for _ in range(WARM_UP):
             peer.noop.delay()
-        _until(lambda: left() == 0)
+        until(lambda: left() == 0)
         worker.send_signal(signal.SIGSTOP)  # it starts on a full queue, as ours does
         with peer.app.producer_pool.acquire() as producer:
             for _ in range(jobs):
@@ -201,7 +202,7 @@ def report_latency() -> None:
             for _ in range(300):
                 noop.delay()
                 time.sleep(0.02)
-            _until(lambda: not Job.objects.active().exists())
+            until(lambda: not Job.objects.active().exists())
         times = Job.objects.values_list("created_at", "started_at")
         waits = sorted((started - created).total_seconds() * 1000 for created, started in times if started)
         print(f"latency, {command}: p50 {waits[len(waits) // 2]:.1f} ms, p99 {waits[int(len(waits) * 0.99)]:.1f} ms")
@@ -220,7 +221,7 @@ def report_waiting() -> None:
         enqueue_many((wait.name, {"args": [0.5], "kwargs": {}}) for _ in range(1000))
         Queue.objects.filter(name="default").update(paused_at=None)
         start = time.perf_counter()
-        _until(lambda: not Job.objects.active().exists())
+        until(lambda: not Job.objects.active().exists())
         taken = time.perf_counter() - start
     ideal = 1000 * 0.5 / slots
     print(f"1,000 jobs of 500 ms on {slots} threads: {taken:.2f} s, {taken / ideal:.2f} of the ideal {ideal:.1f} s")
@@ -239,7 +240,7 @@ def _stop(processes: list["subprocess.Popen[bytes]"]) -> None:
         process.wait(60)
 
 
-def _until(condition: Callable[[], bool], seconds: float = 120) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

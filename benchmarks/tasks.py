@@ -4,7 +4,7 @@ import time
 
 from celery import shared_task
 
-from jobs.processor import JobContext, Payload, processor
+from jobs.processor import JobContext, Payload, batch_process, processor
 
 
 @shared_task
@@ -29,3 +29,15 @@ def stroll(payload: Stroll, job: JobContext) -> None:
     for step in range(payload.steps):
         job.progress(step, payload.steps, f"step {step}")
         time.sleep(payload.seconds / payload.steps)
+
+
+class SideBySide(Payload):
+    items: int
+    seconds: float
+    size: int
+
+
+@processor()
+def side_by_side(payload: SideBySide, job: JobContext) -> None:
+    """Items that each wait for an upstream, so many at a time."""
+    batch_process(range(payload.items), lambda _: time.sleep(payload.seconds), job=job, size=payload.size)

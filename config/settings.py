@@ -340,6 +340,9 @@ EMAIL_BACKEND, EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_BACKEND"], _mail["EMAIL_HOS
 EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"], _mail["EMAIL_HOST_PASSWORD"]
 EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10  # seconds
+# For the answer to a customer's mail once the server has its text: who gives up too soon does not know whether it went.
+# RFC 5321 (4.5.3.2.6) asks for 10 minutes; a job that sends one mail has 5.
+EMAIL_ANSWER_TIMEOUT = 180
 DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "jobyard@localhost")
 ALERT_EMAILS = env.words("ALERT_EMAILS")
 ALERT_WEBHOOK_URL = env.url("ALERT_WEBHOOK_URL", "", ("https", "http")) if env.text("ALERT_WEBHOOK_URL") else ""

@@ -37,6 +37,7 @@ class Processor(Task[..., Any]):
     payload_model: type[Payload] | None = None
     result_model: Any = None  # what the result is: a type that pydantic knows
     max_attempts: int | None = None
+    rank: Callable[[Any], int] | None = None  # the priority of a payload, where it is not the type's own
     backoff: Backoff | Callable[[int, BaseException], float] = Backoff()
     timeout: float | Callable[[Any], float] | None = None  # seconds
     on_lost: str = "retry"  # or "fail": what becomes of a plain task whose worker was lost

@@ -256,7 +256,7 @@ class OptionsForm(forms.Form):
         super().__init__(data, prefix="options")
         default = processor.queue or settings.CELERY_TASK_DEFAULT_QUEUE
         self.fields["queue"].choices = [("", f"{default} (usual)"), *((name, name) for name in settings.JOBS_QUEUES)]  # type: ignore[attr-defined]
-        usual = processor.priority if processor.priority is not None else Priority.NORMAL
+        usual = "by the payload" if processor.rank else int(processor.priority or Priority.NORMAL)
         names = {int(priority): priority.name.lower() for priority in Priority}
         ranks = [(rank, f"{rank} {names.get(rank, '')}".strip()) for rank in range(10, 0, -1)]
         self.fields["priority"].choices = [("", f"{usual} (usual)"), *ranks]  # type: ignore[attr-defined]

@@ -1,5 +1,6 @@
 """The options of a job: ours and the ones Celery users know, checked and resolved to a `NewJob`."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -41,7 +42,7 @@ def resolve(processor: "Processor", payload: str, options: Mapping[str, Any]) ->
         type=processor.name,
         payload=payload,
         queue=processor.queue or settings.CELERY_TASK_DEFAULT_QUEUE,
-        priority=processor.priority if processor.priority is not None else Priority.NORMAL,
+        priority=_given_or_usual(processor, payload, options.get("priority")),
         max_attempts=processor.max_attempts_by_default(),
         timeout=_timeout("timeout", processor.timeout_of(payload)),
         request_id=logs.request_id(),
@@ -55,6 +56,15 @@ def resolve(processor: "Processor", payload: str, options: Mapping[str, Any]) ->
         raise UnknownQueue(f"unknown queue {job.queue!r}: the queues are {', '.join(sorted(settings.JOBS_QUEUES))}")
     job.max_attempts = max(job.max_attempts, min(job.attempt + 1, UNLIMITED))
     return job
+
+
+def _given_or_usual(processor: "Processor", payload: str, given: Any) -> int:
+    if given is None and processor.rank is not None:
+        with suppress(LookupError):  # a step of a chain whose first field is still to come
+            given = processor.rank(json.loads(payload))
+    if given is None:
+        given = processor.priority
+    return int(Priority.NORMAL) if given is None else priority(given)
 
 
 def priority(value: int | str) -> int:
@@ -152,7 +162,7 @@ def _short(longest: int) -> Callable[[str, Any], str]:
 _READERS: dict[str, Callable[[NewJob, str, Any], None]] = {
     "task_id": _set("id", lambda name, value: job_id(value, name)),
     "queue": _set("queue", lambda name, value: _text(name, getattr(value, "name", value), 100).replace("-", "_")),
-    "priority": lambda job, name, value: setattr(job, "priority", priority(value)),
+    "priority": lambda job, name, value: None,  # `resolve` has read it
     "countdown": _delay,
     "delay": _delay,
     "eta": _eta,

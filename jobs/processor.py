@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any, cast, get_type_hints
+from uuid import UUID
 
 from celery import shared_task
 from django.db.models.functions import Now
@@ -59,6 +60,7 @@ __all__ = [
     "processor",
     "processors",
     "prune_jobs",
+    "wake",
 ]
 
 declare_task: Any = shared_task  # its stubs know Celery's own options only
@@ -67,7 +69,7 @@ declare_task: Any = shared_task  # its stubs know Celery's own options only
 def processor(
     *,
     queue: str = "default",
-    priority: int | str = "normal",
+    priority: int | str | Callable[[Any], int] = "normal",
     max_attempts: int | None = None,
     backoff: Backoff | Callable[[int, BaseException], float] | None = None,
     timeout: float | timedelta | Callable[[Any], float] | None = None,
@@ -76,8 +78,8 @@ def processor(
 ) -> Callable[[Body], Processor]:
     """Declare a job type: `def name(payload: SomePayload, job: JobContext) -> SomeResult`.
 
-    `max_attempts` counts runs; `timeout` is in seconds, or a function of the payload; `backoff` may be a function
-    of attempt and error that gives seconds. Everything is checked here, at import.
+    `max_attempts` counts runs; `timeout` is in seconds, or a function of the payload, as `priority` may be; `backoff`
+    may be a function of attempt and error that gives seconds. Everything is checked here, at import.
     """
 
     def declare(body: Body) -> Processor:
@@ -105,7 +107,8 @@ def processor(
             bind=True,
             name=type_name,
             queue=queue,
-            priority=options.priority(priority),
+            priority=None if callable(priority) else options.priority(priority),
+            rank=_unbound(priority) if callable(priority) else None,
             payload_model=model,
             result_model=None if returns is type(None) else returns,
             max_attempts=max_attempts,
@@ -175,6 +178,12 @@ def enqueue_many(jobs: Iterable[tuple[Any, ...]]) -> list[Enqueued]:
 def pause_queue(name: str, *, reason: str) -> bool:
     """Stop a queue whose every job would fail, such as after a refused token, until a person resumes it."""
     return lifecycle.pause(name, actor="processor", reason=storable(reason)[:500])  # often an error's text
+
+
+def wake(job_ids: Iterable[UUID]) -> None:
+    """Let jobs that sleep (`Snooze`) run at once: what they look for has happened. Others are left as they are."""
+    if ids := list(job_ids):
+        lifecycle.run_now(ids, actor="processor")
 
 
 def count_old_jobs(age: timedelta) -> int:

@@ -129,6 +129,7 @@ class ActorFilter(Recent):
 
 @admin.register(Event)
 class EventAdmin(ReadOnlyAdmin):
+    list_per_page = 50
     list_display = ("shown_at", "kind", "about", "actor", "reason", "shown_before", "shown_after")
     list_display_links = None
     list_filter = (AboutFilter, KindFilter, ActorFilter, ("at", admin.DateFieldListFilter))

@@ -1,7 +1,7 @@
 """The CRM in the admin: customers and what is sold to them are edited, what was sent and charged is only read."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
@@ -206,6 +206,12 @@ class InvoiceAdmin(CrmAdmin):
     list_select_related = ("customer",)
     readonly_fields = ("status", "paid_at")  # payments write them
     actions = ("charge",)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Invoice | None:
+        """Held while it is changed: a payment that ends meanwhile would be overwritten, one that begins overlooked."""
+        if request.method == "POST":
+            Invoice.objects.select_for_update().filter(pk=object_id).first()
+        return cast("Invoice | None", super().get_object(request, object_id, from_field))
 
     @admin.action(description="Charge by Stripe", permissions=["enqueue"])
     def charge(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:

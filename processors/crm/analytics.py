@@ -1,8 +1,13 @@
-"""The figures of a day (UTC), counted from the rows of that day: as often as wanted, always the same."""
+"""The figures of a day (UTC), counted from the rows of that day: as often as wanted, always the same.
+
+Rows of mails are deleted some weeks later (`cleaning`), and nothing else that is counted here: how many there were is
+then known from the first count only, and no later one takes anything away from it.
+"""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Avg, Count, Sum
 from django.db.models.functions import Coalesce, Now
 
@@ -27,8 +32,18 @@ def bounds(day: date) -> tuple[datetime, datetime]:
 
 def count_day(day: date) -> DailyAnalytics:
     """Count this day, and keep it in the place of what was counted before."""
-    row, _ = DailyAnalytics.objects.update_or_create(day=day, defaults={**_figures(day), "updated_at": Now()})
+    with transaction.atomic():
+        before = DailyAnalytics.objects.select_for_update().filter(day=day).first()
+        figures = _figures(day)
+        if before is not None:
+            figures["mails_sent"] = _most(before.mails_sent, figures["mails_sent"])
+            figures["mails_refused"] = max(before.mails_refused, figures["mails_refused"])
+        row, _ = DailyAnalytics.objects.update_or_create(day=day, defaults={**figures, "updated_at": Now()})
     return row
+
+
+def _most(before: dict[str, int], now: dict[str, int]) -> dict[str, int]:
+    return {kind: max(before.get(kind, 0), now.get(kind, 0)) for kind in before | now}
 
 
 def _figures(day: date) -> dict[str, Any]:

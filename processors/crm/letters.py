@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formataddr, parseaddr
 from typing import Any, Final
+from uuid import UUID
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -41,9 +42,7 @@ class Letter:
 
     @property
     def message_id(self) -> str:
-        """The same for the same key: what is delivered twice can be seen to be one."""
-        _, sender = parseaddr(settings.DEFAULT_FROM_EMAIL)
-        return f"<{hashlib.sha256(self.key.encode()).hexdigest()[:32]}@{sender.rpartition('@')[2]}>"
+        return message_id(hashlib.sha256(self.key.encode()).hexdigest()[:32])
 
 
 def promotion(customer: Customer, offered: Promotion) -> Letter:
@@ -95,6 +94,17 @@ def composed(letter: Letter, address: str) -> EmailMultiAlternatives:
     )
     message.attach_alternative(render_to_string(f"crm/mail/{letter.kind}.html", context), "text/html")
     return message
+
+
+def notice(job: UUID, address: str, subject: str, text: str) -> EmailMessage:
+    """The mail of a job that has one, for an address that `addresses.checked` has seen: the same however often sent."""
+    return EmailMessage(one_line(subject), text, to=[address], headers={"Message-ID": message_id(f"job.{job}")})
+
+
+def message_id(key: str) -> str:
+    """The same for the same key: what is delivered twice can be seen to be one."""
+    _, sender = parseaddr(settings.DEFAULT_FROM_EMAIL)
+    return f"<{key}@{sender.rpartition('@')[2]}>"
 
 
 def unsubscribe_url(address: str) -> str:

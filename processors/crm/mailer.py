@@ -53,18 +53,23 @@ class LockedOut(Discard):
 
 
 class _Noting(smtplib.SMTP):
-    """A connection that knows how far a mail got."""
+    """A connection that knows how far a mail got, and is patient once the server has it."""
+
+    sock: Any  # which smtplib's stubs leave out
 
     handing_over = False  # between the beginning of the mail's text and the server's answer
     said = ""
 
     def data(self, msg: Any) -> tuple[int, bytes]:
+        usual = self.sock.gettimeout()
+        self.sock.settimeout(settings.EMAIL_ANSWER_TIMEOUT)
         self.handing_over = True
         try:
             code, text = super().data(msg)
         except smtplib.SMTPDataError:  # the command itself was refused: the server has nothing of the mail
             self.handing_over = False
             raise
+        self.sock.settimeout(usual)
         self.handing_over = False
         self.said = f"{code} {text.decode('utf-8', 'replace')}"
         return code, text
@@ -132,6 +137,9 @@ class Mailer:
         session = getattr(connection, "connection", None)
         try:
             connection.send_messages([message])
+        except ValueError as error:  # a header of two lines, an address that cannot be written: it stays so
+            _close(connection)
+            raise Refused(f"the mail cannot be written: {type(error).__name__}: {error}") from error
         except (smtplib.SMTPException, OSError) as error:
             _close(connection)
             if getattr(session, "handing_over", False):

@@ -93,7 +93,7 @@ def deliver_or_raise(letter: Letter, job: JobContext) -> Delivery:
         delivery = deliver(letter, mailer, job)
     match delivery.status:
         case Status.DEFERRED:
-            raise Retry(delivery.detail, after=DEFERRED_FOR * 3 ** (job.attempt - 1))
+            raise Retry(delivery.detail, after=put_off(job))
         case Status.UNCONFIRMED if not letter.marketing:
             raise Retry(f"unconfirmed: {delivery.detail}")
         case Status.UNCONFIRMED:
@@ -101,6 +101,11 @@ def deliver_or_raise(letter: Letter, job: JobContext) -> Delivery:
         case Status.REFUSED | "unreachable":
             raise Discard(delivery.detail)
     return delivery
+
+
+def put_off(job: JobContext) -> timedelta:
+    """How long the mail of this job waits after the server has said: not now."""
+    return DEFERRED_FOR * float(3 ** (job.attempt - 1))
 
 
 def give_up_lost() -> int:

@@ -4,11 +4,12 @@ Each page is one transaction; whoever runs it again finds nothing changed.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, Final
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from jobs.processor import JobContext
@@ -16,22 +17,22 @@ from jobs.processor import JobContext
 from . import stripe_client
 from .models import Customer, CustomerChange
 from .models.customers import Tier
-from .stripe_client import Account
+from .stripe_words import Account
 
 FIELDS: Final = ("stripe_id", "name", "email", "phone", "payment_method", "tier")
+CHUNK: Final = 100  # customers that are looked at together
 
 
 def take_over(since: datetime | None, job: JobContext) -> Counter[str]:
     """How many were seen, created, changed and deleted."""
     client, started = stripe_client.client(), timezone.now()
     counts: Counter[str] = Counter()
-    seen: set[str] = set()
     for page in client.accounts(int(since.timestamp()) if since else None):
-        seen.update(account.id for account in page)
         counts += _store(page, job)
         job.progress(counts["seen"], note="customers")
     if since is None:
-        counts["deleted"] = _leave(client, seen, started, job)
+        for missing in _missing(started):
+            counts["deleted"] += _leave(client, missing, started, job)
     return counts
 
 
@@ -39,6 +40,7 @@ def _store(page: list[Account], job: JobContext) -> Counter[str]:
     with transaction.atomic():
         known = _known(page)
         now = timezone.now()
+        kept: list[str] = []
         new: list[Customer] = []
         old: list[Customer] = []
         changes: list[CustomerChange] = []
@@ -52,12 +54,18 @@ def _store(page: list[Account], job: JobContext) -> Counter[str]:
             for name, value in after.items():
                 setattr(row, name, value)
             row.synced_at = now
-            (new if is_new else old).append(row)
+            if is_new:
+                new.append(row)
+            elif different:
+                old.append(row)
+            else:
+                kept.append(row.pk)
             if different:
                 changed = {name: before[name] for name in different} if before else {}
                 changes.append(CustomerChange(customer=row, job=job.id, before=changed, after=different))
         Customer.objects.bulk_create(new)
         Customer.objects.bulk_update(old, [*FIELDS, "synced_at"])
+        Customer.objects.filter(pk__in=kept).update(synced_at=now)
         CustomerChange.objects.bulk_create(changes)
     return Counter(seen=len(page), created=len(new), changed=sum(bool(change.before) for change in changes))
 
@@ -65,9 +73,10 @@ def _store(page: list[Account], job: JobContext) -> Counter[str]:
 def _known(page: Iterable[Account]) -> dict[str, Customer]:
     """Our rows by Stripe's id, and by ours where Stripe's row names it and ours has no other there."""
     ids = [account.id for account in page]
-    rows = {str(row.stripe_id): row for row in Customer.objects.select_for_update().filter(stripe_id__in=ids)}
+    held = Customer.objects.select_for_update().order_by("pk")
+    rows = {str(row.stripe_id): row for row in held.filter(stripe_id__in=ids)}
     names = [name for a in page if a.id not in rows for name in (a.id, a.metadata.get("customer"))]
-    ours = Customer.objects.select_for_update().filter(pk__in=filter(None, names), stripe_id__isnull=True)
+    ours = held.filter(pk__in=filter(None, names), stripe_id__isnull=True)
     return rows | {row.pk: row for row in ours}
 
 
@@ -84,18 +93,28 @@ def _fields(account: Account, row: Customer) -> dict[str, Any]:
     }
 
 
-def _leave(client: stripe_client.Client, seen: set[str], started: datetime, job: JobContext) -> int:
+def _missing(started: datetime) -> Iterator[list[Customer]]:
+    """Those of Stripe's whom none of its pages had, in chunks: whoever was there has been marked since we started."""
+    not_seen = Q(synced_at__lt=started) | Q(synced_at__isnull=True)
+    rows = Customer.objects.filter(not_seen, stripe_id__isnull=False, deleted_at__isnull=True, created_at__lt=started)
+    last = ""
+    while chunk := list(rows.filter(pk__gt=last).order_by("pk").only("stripe_id")[:CHUNK]):
+        yield chunk
+        last = chunk[-1].pk
+
+
+def _leave(client: stripe_client.Client, missing: list[Customer], started: datetime, job: JobContext) -> int:
     """Those that Stripe says are deleted. One that it does not know at all may be another account's: it stays."""
-    missing = Customer.objects.filter(stripe_id__isnull=False, deleted_at__isnull=True, created_at__lt=started)
-    deleted = 0
-    for row in missing.exclude(stripe_id__in=seen):
+    deleted = []
+    for row in missing:
         job.check()
         account = client.account(str(row.stripe_id))
-        if account is None or not account.deleted:
-            continue
-        with transaction.atomic():
-            if Customer.objects.filter(pk=row.pk, deleted_at__isnull=True).update(deleted_at=started):
-                change = {"deleted_at": started.isoformat()}
-                CustomerChange.objects.create(customer=row, job=job.id, before={"deleted_at": None}, after=change)
-                deleted += 1
-    return deleted
+        if account is not None and account.deleted:
+            deleted.append(row.pk)
+    with transaction.atomic():
+        gone = Customer.objects.select_for_update().filter(pk__in=deleted, deleted_at__isnull=True)
+        ids = list(gone.order_by("pk").values_list("pk", flat=True))
+        Customer.objects.filter(pk__in=ids).update(deleted_at=started)
+        change = {"before": {"deleted_at": None}, "after": {"deleted_at": started.isoformat()}}
+        CustomerChange.objects.bulk_create(CustomerChange(customer_id=pk, job=job.id, **change) for pk in ids)
+    return len(ids)

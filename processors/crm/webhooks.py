@@ -1,13 +1,12 @@
 """Where Stripe sends its events."""
 
-import json
 import logging
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from . import payments, stripe_client
+from . import events, stripe_client
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +18,7 @@ def stripe(request: HttpRequest) -> HttpResponse:
     body = request.body
     if not stripe_client.is_signed(body, request.headers.get("Stripe-Signature", "")):
         return HttpResponse("The signature is wrong or too old.", status=400, content_type="text/plain")
-    event = json.loads(body)
-    is_new = payments.receive(event)
-    log.info("Stripe's event %s (%s) %s", event["id"], event["type"], "was taken" if is_new else "came again")
+    event = events.receive(body)
+    if event is not None:
+        log.info("Stripe's event %s (%s) was taken", event.pk, event.type)
     return HttpResponse("ok", content_type="text/plain")

@@ -1,18 +1,18 @@
 """Payments by real workers: charged, declined, and once although a worker dies with Stripe's answer in its hands."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import transaction
+from pytest_django import Settings
 
 from jobs.models import Failure, Job, Status
 from jobs.processor import enqueue
-from processors.crm.models import Customer, CustomerChange, Invoice, Payment
-from tests.integration.servers import simulated_upstreams
+from processors.crm.models import Customer, CustomerChange, Invoice, Notification, Payment, StripeEvent
+from tests.integration.servers import Server, simulated_upstreams
 from tests.integration.workers import Start, wait_for, wait_for_end
-from tests.processors.crm.stripe import StripeControl
+from tests.processors.crm.stripe import StripeControl, send
 
 
 @pytest.fixture(autouse=True)
@@ -23,19 +23,27 @@ def _rows(db: None) -> Iterator[None]:
 
 
 def _clear() -> None:
-    for model in (Payment, Invoice, CustomerChange, Customer):
+    for model in (Payment, Invoice, CustomerChange, Customer, StripeEvent, Notification):
         model.objects.all().delete()
 
 
+@pytest.fixture(scope="module")
+def upstreams(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[tuple[Server, Any]]:
+    server, environment = simulated_upstreams(tmp_path_factory.mktemp("sandbox") / "sandbox.log")
+    yield server, environment
+    server.process.kill()
+    server.process.wait()
+
+
 @pytest.fixture
-def stripe(tmp_path: Path, _rows: None) -> Iterator[tuple[StripeControl, dict[str, Any]]]:
-    server, environment = simulated_upstreams(tmp_path / "sandbox.log")
+def stripe(upstreams: tuple[Server, Any], _rows: None) -> Iterator[tuple[StripeControl, dict[str, Any]]]:
+    """An account with two customers and without a past."""
+    server, environment = upstreams
     control = StripeControl(f"{server.wait_until_up().url}/crm")
+    control.http.delete(f"{control.url}/_received").raise_for_status()
     control.customers({"id": "cus_1", "name": "Grace"}, {"id": "cus_2", "name": "Ada"})
     yield control, environment
     control.http.close()
-    server.process.kill()
-    server.process.wait()
 
 
 def invoice(number: int, method: str) -> None:
@@ -44,7 +52,9 @@ def invoice(number: int, method: str) -> None:
     Invoice.objects.create(id=f"i{number}", customer=owner, number=f"R-{number}", amount=5000)
 
 
-def test_each_job_type_in_a_worker(start: Start, stripe: tuple[StripeControl, dict[str, Any]]) -> None:
+def test_each_job_type_in_a_worker(
+    start: Start, stripe: tuple[StripeControl, dict[str, Any]], settings: Settings
+) -> None:
     control, environment = stripe
     invoice(1, "pm_card_visa")
     invoice(2, "pm_card_chargeDeclined")
@@ -58,6 +68,44 @@ def test_each_job_type_in_a_worker(start: Start, stripe: tuple[StripeControl, di
     assert Failure.objects.filter(job=declined.id).latest("id").message.startswith("Your card was declined.")
     assert control.received()["charges"] == {"cus_1": 1}
     assert CustomerChange.objects.filter(customer="c2").exists()
+    settings.STRIPE_WEBHOOK_SECRET = environment["STRIPE_WEBHOOK_SECRET"]
+    an_event_comes_before_the_job_has_written_its_answer(control)
+    what_is_not_decided_ends_by_its_event(control)
+
+
+def an_event_comes_before_the_job_has_written_its_answer(control: StripeControl) -> None:
+    control.customers({"id": "cus_3", "name": "Grace"})
+    invoice(3, "pm_card_visa")
+    control.control(latency_ms=2000).raise_for_status()
+    job = enqueue("process_payment", {"invoiceId": "i3"})
+    wait_for(lambda: any("i3" in request["query"] for request in control.asked("POST")), "the charge")
+    with transaction.atomic():
+        Invoice.objects.select_for_update().get(id="i3")  # the worker cannot write down what it is told, but we can
+        wait_for(lambda: "cus_3" in control.received()["charges"], "the money")
+        assert send(control.received()["events"][-1]["body"]) == 200
+    wait_for_end([job.id])
+    ended = Job.objects.get(id=job.id)
+    assert (ended.status, ended.result and ended.result["status"]) == (Status.COMPLETED, "succeeded")
+    assert control.received()["charges"]["cus_3"] == 1
+    assert Payment.objects.get(invoice="i3").status == "succeeded"
+    assert Invoice.objects.get(id="i3").status == "paid"
+
+
+def what_is_not_decided_ends_by_its_event(control: StripeControl) -> None:
+    control.control(latency_ms=0).raise_for_status()
+    control.customers({"id": "cus_4", "name": "Grace"}, {"id": "cus_5", "name": "Ada"})
+    invoice(4, "pm_usBankAccount_success")
+    invoice(5, "pm_sandbox_confirm")
+    ids = [enqueue("process_payment", {"invoiceId": name}).id for name in ("i4", "i5")]
+    wait_for(lambda: Job.objects.filter(id__in=ids, status=Status.SCHEDULED).count() == 2, "what Stripe says first")
+    waiting = Payment.objects.filter(invoice__in=("i4", "i5")).order_by("invoice_id")
+    assert [payment.status for payment in waiting] == ["processing", "requires-action"]
+    for payment in waiting:
+        control.settle(str(payment.provider_id), "succeeded")
+        assert send(control.received()["events"][-1]["body"]) == 200
+    wait_for_end(ids)  # long before the jobs would have looked
+    assert set(Job.objects.filter(id__in=ids).values_list("status", flat=True)) == {Status.COMPLETED}
+    assert set(Invoice.objects.filter(id__in=("i4", "i5")).values_list("status", flat=True)) == {"paid"}
 
 
 def test_a_worker_killed_with_the_answer_in_its_hands_charges_once(

@@ -55,6 +55,12 @@ class TestADeclaration:
     def test_knows_what_the_result_is(self) -> None:
         assert (spell.result_model, slow_read.result_model) == (str, int)
 
+    def test_takes_a_function_for_the_priority(self, declare: Callable[..., Processor]) -> None:
+        declared = declare(priority=lambda payload: payload["rank"])
+        computed = declared.new_job('{"rank": 2}', {}).priority
+        assert (computed, declared.new_job('{"rank": 2}', {"priority": "high"}).priority) == (2, 8)
+        assert declared.new_job("{}", {}).priority == 5  # a step of a chain whose field is still to come
+
     def test_takes_a_timedelta_for_the_timeout(self, declare: Callable[..., Processor]) -> None:
         assert declare(timeout=timedelta(minutes=2)).timeout == 120.0
 

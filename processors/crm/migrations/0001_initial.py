@@ -156,19 +156,22 @@ class Migration(migrations.Migration):
                 ('provider', models.CharField(default='stripe', max_length=20)),
                 ('key', models.CharField(max_length=255, unique=True)),
                 ('provider_id', models.CharField(blank=True, max_length=255, null=True, unique=True)),
+                ('provider_customer', models.CharField(max_length=255)),
+                ('payment_method', models.CharField(max_length=255)),
                 ('amount', models.PositiveBigIntegerField(help_text='In minor units, such as cents.')),
                 ('currency', models.CharField(max_length=3)),
-                ('status', models.CharField(choices=[('started', 'Started'), ('processing', 'Processing'), ('requires-action', 'Requires Action'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('canceled', 'Canceled')], default='started', max_length=20)),
+                ('status', models.CharField(choices=[('started', 'Started'), ('processing', 'Processing'), ('requires-action', 'Requires Action'), ('succeeded', 'Succeeded'), ('paid-beside', 'Paid Beside'), ('failed', 'Failed'), ('canceled', 'Canceled')], default='started', max_length=20)),
                 ('error_code', models.CharField(blank=True, default='', max_length=100)),
                 ('decline_code', models.CharField(blank=True, default='', max_length=100)),
                 ('advice_code', models.CharField(blank=True, default='', max_length=100)),
                 ('message', models.TextField(blank=True, default='')),
                 ('action_url', models.TextField(blank=True, default='')),
                 ('job', models.UUIDField(blank=True, null=True)),
+                ('waiting', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), blank=True, default=list, size=None)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('checked_at', models.DateTimeField(blank=True, null=True)),
-                ('told_at', models.DateTimeField(blank=True, null=True)),
+                ('said_at', models.DateTimeField(blank=True, null=True)),
+                ('closed_at', models.DateTimeField(blank=True, null=True)),
                 ('invoice', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='payments', to='crm.invoice')),
             ],
             options={
@@ -310,6 +313,10 @@ class Migration(migrations.Migration):
             model_name='invoice',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('paid_at__isnull', False), ('status', 'paid')), models.Q(models.Q(('status', 'paid'), _negated=True), ('paid_at__isnull', True)), _connector='OR'), name='crm_invoice_paid_has_time'),
         ),
+        migrations.AddConstraint(
+            model_name='invoice',
+            constraint=models.CheckConstraint(condition=models.Q(('currency__regex', '^[a-z]{3}$')), name='crm_invoice_currency'),
+        ),
         migrations.AddIndex(
             model_name='opportunity',
             index=models.Index(condition=models.Q(('status__in', ('new', 'qualified', 'proposal'))), fields=['-estimated_value', 'id'], name='crm_opportunity_open'),
@@ -337,6 +344,10 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name='payment',
             constraint=models.UniqueConstraint(condition=models.Q(('status__in', ('started', 'processing', 'requires-action', 'succeeded'))), fields=('invoice',), name='crm_payment_one_live_per_invoice'),
+        ),
+        migrations.AddConstraint(
+            model_name='payment',
+            constraint=models.CheckConstraint(condition=models.Q(('currency__regex', '^[a-z]{3}$')), name='crm_payment_currency'),
         ),
         migrations.AddConstraint(
             model_name='reportfile',

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from .customers import KEY_LENGTH, Customer, new_key
+
+CURRENCY: Final = Q(currency__regex=r"^[a-z]{3}$")  # "EUR" beside "eur" would be two currencies in every sum
 
 
 class Invoice(models.Model):
@@ -39,30 +43,52 @@ class Invoice(models.Model):
             models.CheckConstraint(
                 name="crm_invoice_paid_has_time",
                 condition=Q(status="paid", paid_at__isnull=False) | (~Q(status="paid") & Q(paid_at__isnull=True)),
-            )
+            ),
+            models.CheckConstraint(name="crm_invoice_currency", condition=CURRENCY),
         ]
 
     def __str__(self) -> str:
         return self.number
 
+    def clean(self) -> None:
+        """Raises ValidationError when what is being charged, or has been, is no longer what the invoice says."""
+        self.currency = self.currency.lower()
+        before = Invoice.objects.filter(pk=self.pk).first()
+        if before is None or not Payment.objects.filter(Payment.CHARGED, invoice=before).exists():
+            return
+        charged = {"amount": "amount", "currency": "currency", "customer_id": "customer"}
+        wrong = [field for name, field in charged.items() if getattr(self, name) != getattr(before, name)]
+        if wrong:
+            raise ValidationError(dict.fromkeys(wrong, "This invoice is being charged, or has been."))
+
 
 class Payment(models.Model):
-    """One try to charge an invoice. While one is under way, or has succeeded, no other can be made."""
+    """One try to charge an invoice. While one is under way, or has succeeded, no other can be made.
+
+    What is charged to whom is written here once: a retry has to ask for the same, or its key is of no use.
+    """
 
     class Status(models.TextChoices):
         STARTED = "started"  # written before the provider is asked: it may have been charged, or not
         PROCESSING = "processing"  # the provider has it, and will tell
         REQUIRES_ACTION = "requires-action"  # the customer has to confirm
         SUCCEEDED = "succeeded"
+        PAID_BESIDE = "paid-beside"  # paid although there is another one: somebody has to look at both
         FAILED = "failed"
         CANCELED = "canceled"
 
-    LIVE: ClassVar = (Status.STARTED, Status.PROCESSING, Status.REQUIRES_ACTION, Status.SUCCEEDED)
+    UNDER_WAY: ClassVar = (Status.STARTED, Status.PROCESSING, Status.REQUIRES_ACTION)
+    LIVE: ClassVar = (*UNDER_WAY, Status.SUCCEEDED)
+    PAID: ClassVar = (Status.SUCCEEDED, Status.PAID_BESIDE)
+    OPEN: ClassVar = Q(status=Status.FAILED, provider_id__isnull=False, closed_at__isnull=True)  # could still be paid
+    CHARGED: ClassVar = Q(status__in=(*LIVE, Status.PAID_BESIDE)) | OPEN
 
     invoice = models.ForeignKey(Invoice, models.PROTECT, related_name="payments")
     provider = models.CharField(max_length=20, default="stripe")
     key = models.CharField(max_length=255, unique=True)  # the idempotency key that the provider is given
     provider_id = models.CharField(max_length=255, null=True, blank=True, unique=True)  # Stripe's PaymentIntent
+    provider_customer = models.CharField(max_length=255)  # as the customer was when it began
+    payment_method = models.CharField(max_length=255)
     amount = models.PositiveBigIntegerField(help_text="In minor units, such as cents.")
     currency = models.CharField(max_length=3)
     status = models.CharField(max_length=20, choices=Status.choices, default=Status.STARTED)
@@ -71,13 +97,12 @@ class Payment(models.Model):
     advice_code = models.CharField(max_length=100, blank=True, default="")  # what the card's issuer advises
     message = models.TextField(blank=True, default="")  # for people: why it failed
     action_url = models.TextField(blank=True, default="")  # where the customer confirms
-    job = models.UUIDField(null=True, blank=True)
+    job = models.UUIDField(null=True, blank=True)  # that began it
+    waiting = ArrayField(models.UUIDField(), default=list, blank=True)  # jobs whose outcome it is
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
-    checked_at = models.DateTimeField(null=True, blank=True)  # when the provider was asked last
-    told_at = models.DateTimeField(
-        null=True, blank=True
-    )  # when a job ended with its failure: the next one charges anew
+    said_at = models.DateTimeField(null=True, blank=True)  # when the provider said the status, to the second
+    closed_at = models.DateTimeField(null=True, blank=True)  # it failed, and since then nobody can pay it any more
 
     class Meta:
         ordering: ClassVar = ["-id"]
@@ -86,7 +111,8 @@ class Payment(models.Model):
                 name="crm_payment_one_live_per_invoice",
                 fields=["invoice"],
                 condition=Q(status__in=("started", "processing", "requires-action", "succeeded")),
-            )
+            ),
+            models.CheckConstraint(name="crm_payment_currency", condition=CURRENCY),
         ]
         indexes: ClassVar = [
             models.Index(
@@ -99,6 +125,14 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.invoice_id}: {self.status}"
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, with the codes that say so."""
+        codes = ", ".join(filter(None, dict.fromkeys((self.error_code, self.decline_code))))
+        advice = f"the issuer advises: {self.advice_code}" if self.advice_code else ""
+        details = "; ".join(filter(None, (codes, advice)))
+        return (self.message or "The payment failed.") + (f" ({details})" if details else "")
 
 
 class StripeEvent(models.Model):

@@ -17,7 +17,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 HOST: Final = "127.0.0.1"
 REMEMBERED: Final = 20_000  # mails
-SILENCE: Final = 60.0  # seconds: longer than any client waits
+SILENCE: Final = 600.0  # seconds: longer than any client waits
 FINE: Final = "250 2.0.0 Ok: queued as {number}"
 
 MAILBOXES: Final = {  # what RCPT is answered; other mailboxes exist

@@ -16,12 +16,13 @@ from urllib.parse import parse_qsl
 
 import stripe
 
-from .stripe_answers import EVENTS, FAULTS, KEPT, METHODS, TROUBLE, Answer, error
+from .stripe_answers import ENDED, EVENTS, FAULTS, IN_APP, KEPT, METHODS, NOT_KEPT, TROUBLE, Answer, error, missing
 
 KEY: Final = "sk_test_sandbox"
 WEBHOOK_SECRET: Final = "whsec_sandbox"  # noqa: S105 (anybody may know it)
 LOST: Final = 0  # in the place of a status: the connection ends without an answer
 PAGE: Final = 10  # Stripe's own, where no limit is asked for
+PACE: Final = 25  # requests a second that Stripe takes in test mode
 
 
 class Stripe:
@@ -42,6 +43,7 @@ class Stripe:
         self.count = self.after = 0
         self.latency = 0.0
         self.webhook = ""  # where events go
+        self.allowed, self.asked_at = float(PACE), time.monotonic()  # requests that may come at once
 
     def begin(self, method: str, path: str, query: str, headers: dict[str, str]) -> Answer | None:
         """What is answered at once: a wrong key, a kept answer, a key in use. None: go on with `end`."""
@@ -49,6 +51,8 @@ class Stripe:
         self.requests.append({"method": method, "path": path, "query": query, "key": key})
         if headers.get("authorization") != f"Bearer {KEY}":
             return error(401, message="Invalid API Key provided.")
+        if not self._is_slow_enough():
+            return FAULTS["429"]
         if method != "POST" or not key:
             return None
         if key in self.in_use:
@@ -75,9 +79,18 @@ class Stripe:
             answer = TROUBLE
         if method == "POST" and key:
             self.in_use.discard(key)
-            if name in KEPT or not (refused or name == "reset"):
+            if name in KEPT or not (refused or name == "reset" or answer[0] in NOT_KEPT):
                 self.kept[key] = (f"{path} {query}", answer)
         return (LOST, {}, {}) if name == "reset-after" else answer
+
+    def _is_slow_enough(self) -> bool:
+        now = time.monotonic()
+        self.allowed = min(PACE, self.allowed + (now - self.asked_at) * PACE)
+        self.asked_at = now
+        if self.allowed < 1:
+            return False
+        self.allowed -= 1
+        return True
 
     def _next_fault(self) -> str | None:
         if not (self.fault and self.count):
@@ -94,38 +107,42 @@ class Stripe:
                 return self._charge(query)
             case "GET", ["payment_intents"]:
                 return _listed(self.intents, path, query, customer=query.get("customer"))
-            case "GET", ["payment_intents", found] if found in self.intents:
+            case _, ["payment_intents", found, *_] if found not in self.intents:
+                return missing("payment_intent", found, "intent")
+            case "GET", ["payment_intents", found]:
                 return 200, self.intents[found], {}
-            case "POST", ["payment_intents", found, "cancel"] if found in self.intents:
-                if self.intents[found]["status"] in ("succeeded", "processing", "canceled"):
-                    return error(400, code="payment_intent_unexpected_state", message="It cannot be canceled now.")
-                return 200, self.settle(found, "canceled"), {}
+            case "POST", ["payment_intents", found, "cancel"]:
+                return self._cancel(self.intents[found])
             case "GET", ["customers"]:
                 present = {key: row for key, row in self.customers.items() if not row.get("deleted")}
                 return _listed(present, path, query)
             case "GET", ["customers", found] if found in self.customers:
                 return 200, self.customers[found], {}
+            case "GET", ["customers", found]:
+                return missing("customer", found, "id")
             case _:
-                return error(404, code="resource_missing", message=f"No such object: {path!r}")
+                return error(404, message=f"Unrecognized request URL ({method}: {path}).")
 
     def _charge(self, query: dict[str, str]) -> Answer:
         for param in ("amount", "currency"):
             if not query.get(param):
                 return error(400, code="parameter_missing", param=param, message=f"Missing required param: {param}.")
+        if not (query["amount"].isdecimal() and int(query["amount"])):
+            return error(400, code="parameter_invalid_integer", param="amount", message="Invalid positive integer")
         customer, method = query.get("customer"), query.get("payment_method", "")
         if customer and (customer not in self.customers or self.customers[customer].get("deleted")):
-            return error(400, code="resource_missing", param="customer", message=f"No such customer: {customer!r}")
+            return missing("customer", customer, "customer", status=400)
         if method not in METHODS:
-            return error(
-                400, code="resource_missing", param="payment_method", message=f"No such PaymentMethod: {method!r}"
-            )
+            return missing("PaymentMethod", method, "payment_method", status=400)
         intent = {
             "id": f"pi_{secrets.token_hex(12)}",
             "object": "payment_intent",
             "amount": int(query["amount"]),
             "amount_received": 0,
+            "canceled_at": None,
+            "capture_method": "automatic_async",
             "created": int(time.time()),
-            "currency": query["currency"],
+            "currency": query["currency"].lower(),
             "customer": customer,
             "last_payment_error": None,
             "livemode": False,
@@ -135,24 +152,40 @@ class Stripe:
             "status": "requires_confirmation",
         }
         self.intents[str(intent["id"])] = intent
+        self._tell("payment_intent.created", intent)
         status, refusal = METHODS[method]
         intent = self.settle(str(intent["id"]), status, refusal)
         if refusal:
             return 402, {"error": refusal | {"payment_intent": intent}}, {"stripe-should-retry": "false"}
         return 200, intent, {}
 
+    def _cancel(self, intent: dict[str, Any]) -> Answer:
+        status = str(intent["status"])
+        if status in ENDED or status == "processing":
+            message = f"You cannot cancel this PaymentIntent because it has a status of {status}."
+            refused = error(400, code="payment_intent_unexpected_state", message=message)
+            return refused[0], {"error": refused[1]["error"] | {"payment_intent": intent}}, refused[2]
+        return 200, self.settle(str(intent["id"]), "canceled"), {}
+
     def settle(self, intent_id: str, status: str, refusal: dict[str, str] | None = None) -> dict[str, Any]:
-        """Bring an intent to this status, with its event. The intent as it then is."""
+        """Bring an intent to this status, with its event. The intent as it then is. Raises ValueError when it ended."""
         before = self.intents[intent_id]
+        if before["status"] in ENDED:
+            raise ValueError(f"{intent_id} is {before['status']} for good")
         url = f"https://bank.example/confirm/{intent_id}"
         action = {"type": "redirect_to_url", "redirect_to_url": {"url": url, "return_url": None}}
+        if before["payment_method"] == "pm_sandbox_confirm_in_app":
+            action = IN_APP
         if status == "requires_payment_method" and not refusal:
             refusal = METHODS["pm_card_chargeDeclined"][1]
+        if status == "canceled":
+            refusal = before["last_payment_error"]
         now = before | {
             "status": status,
             "amount_received": before["amount"] if status == "succeeded" else 0,
             "next_action": action if status == "requires_action" else None,
             "last_payment_error": refusal or None,
+            "canceled_at": int(time.time()) if status == "canceled" else None,
         }
         self.intents[intent_id] = now
         self._tell(EVENTS[status], now)
@@ -202,6 +235,8 @@ class Stripe:
             "created": int(time.time()),
             "data": {"object": about},
             "livemode": False,
+            "pending_webhooks": 1,
+            "request": {"id": None, "idempotency_key": None},
             "type": kind,
         }
         body = json.dumps(event)

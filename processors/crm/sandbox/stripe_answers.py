@@ -10,6 +10,11 @@ def error(status: int, **said: str) -> Answer:
     return status, {"error": {"type": "invalid_request_error"} | said}, {}
 
 
+def missing(kind: str, name: str, param: str, status: int = 404) -> Answer:
+    """As Stripe says that there is no such object."""
+    return error(status, code="resource_missing", param=param, message=f"No such {kind}: {name!r}")
+
+
 def _declined(code: str, message: str, decline_code: str = "", advice_code: str = "") -> dict[str, str]:
     said = {"code": code, "decline_code": decline_code, "advice_code": advice_code, "message": message}
     return {"type": "card_error"} | {name: text for name, text in said.items() if text}
@@ -40,6 +45,7 @@ METHODS: Final[dict[str, tuple[str, dict[str, str]]]] = {  # → status of the i
     ),
     "pm_usBankAccount_success": ("processing", {}),
     "pm_sandbox_confirm": ("requires_action", {}),  # ours: a bank that sends the customer to a page of its own
+    "pm_sandbox_confirm_in_app": ("requires_action", {}),  # ours: one that has no page, but talks to Stripe's SDK
 }
 EVENTS: Final = {
     "succeeded": "payment_intent.succeeded",
@@ -65,3 +71,6 @@ FAULTS: Final[dict[str, Answer | None]] = {
     "reset-after": None,
 }
 KEPT: Final = ("500", "500-after")  # answers of requests that had begun
+IN_APP: Final = {"type": "use_stripe_sdk", "use_stripe_sdk": {"type": "stripe_3ds2_fingerprint"}}
+NOT_KEPT: Final = (400, 404)  # of requests that were not good enough to begin
+ENDED: Final = ("succeeded", "canceled")

@@ -1,8 +1,9 @@
 """The mails to customers: a promotion to one or to many, a request for a review, a reminder."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.utils import timezone
 from pydantic import Field
@@ -14,8 +15,10 @@ from ..declaring import Key, Told, crm_processor
 from ..mailer import Mailer
 from ..mailing import DEFERRED_FOR, deliver, deliver_or_raise
 from ..models import Customer, Promotion, Segment, SentMail, Visit
+from ..priority import calculate_priority
 
 LISTED: Final = 1000  # customers that a result names
+CHUNK: Final = 2000  # ids that are read at a time
 
 
 class SendPromotion(Payload):
@@ -28,7 +31,12 @@ class Mailed(Told):
     detail: str = ""
 
 
-@crm_processor(priority="normal")
+def _by_tier(payload: Mapping[str, Any]) -> int:
+    tiers = Customer.objects.filter(pk=payload["customerId"]).values_list("tier", flat=True)
+    return calculate_priority(customer_tier=tiers.first())
+
+
+@crm_processor(priority=_by_tier)
 def send_promotion(payload: SendPromotion, job: JobContext) -> Mailed:
     """Mail a promotion to a customer, who never gets it twice."""
     promotion = _promotion(payload.promotion_id)
@@ -57,12 +65,13 @@ class PromotionsSent(Told):
 def send_promotions(payload: SendPromotions, job: JobContext) -> PromotionsSent:
     """Mail a promotion to all customers of a segment. What a server puts off becomes a job of its own."""
     promotion = _promotion(payload.promotion_id)
-    customers = _members(payload.segment)
+    members = _members(payload.segment)
     if _is_over(promotion.ends_at):
         raise Discard(f"the promotion {promotion.name} is over")
     letters.unsubscribe_url("")  # fails here rather than at each customer
 
-    def send(customer: Customer) -> str:
+    def send(customer_id: str) -> str:
+        customer = Customer.objects.get(pk=customer_id)  # as it is now: many may have been before it
         delivery = deliver(letters.promotion(customer, promotion), mailer, job)
         if delivery.status == SentMail.Status.DEFERRED:
             again = {"customer_id": customer.pk, "promotion_id": promotion.pk}
@@ -70,9 +79,9 @@ def send_promotions(payload: SendPromotions, job: JobContext) -> PromotionsSent:
         return delivery.status
 
     with Mailer() as mailer:
-        outcome = batch_process(customers, send, job=job, size=payload.batch_size, key=lambda customer: customer.pk)
+        outcome = batch_process(members, send, job=job, size=payload.batch_size)
     return PromotionsSent(
-        customers=len(customers),
+        customers=len(outcome.succeeded) + len(outcome.failed),
         counts=dict(Counter(outcome.succeeded.values())) | ({"failed": len(outcome.failed)} if outcome.failed else {}),
         unconfirmed=_with("unconfirmed", outcome.succeeded),
         refused=_with("refused", outcome.succeeded),
@@ -119,12 +128,12 @@ def _customer(customer_id: str) -> Customer:
     return customer
 
 
-def _members(name: str | None) -> list[Customer]:
-    if name is None:
-        return list(Customer.objects.filter(deleted_at__isnull=True).order_by("pk"))
-    if (segment := Segment.objects.filter(pk=name).first()) is None:
+def _members(name: str | None) -> Iterator[str]:
+    """Their ids: a segment may be everybody."""
+    segment = Segment() if name is None else Segment.objects.filter(pk=name).first()
+    if segment is None:
         raise Discard(f"no segment {name}")
-    return list(segment.customers().order_by("pk"))
+    return segment.customers().order_by("pk").values_list("pk", flat=True).iterator(CHUNK)
 
 
 def _visit(payload: AboutVisit) -> Visit:

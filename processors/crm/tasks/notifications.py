@@ -1,6 +1,7 @@
 """Telling one person or channel something: in the app, by e-mail, by a webhook.
 
-Each is a row, unique for its job. A failed notification fails its own job and nothing else.
+Each is a row, unique for its job. A failed notification fails its own job and nothing else. Mail goes out as the other
+mails to customers do, by `mailer`; webhooks are called as alerts call theirs, by `jobs.notify`.
 """
 
 from typing import Final, Literal
@@ -10,12 +11,14 @@ from django.db.models.functions import Now
 from pydantic import Field
 
 from jobs import notify
+from jobs.errors import JobError
 from jobs.processor import Discard, JobContext, Payload, Retry, Upstream
 
-from .. import addresses
+from .. import addresses, letters, mailing
 from ..declaring import Told, crm_processor
-from ..letters import one_line
-from ..models import Notification
+from ..mailer import Deferred, InDoubt, Mailer, Refused
+from ..models import Notification, Suppression
+from ..telling import ADMINS
 
 WEBHOOK_INTERVAL: Final = 1.0  # seconds between two messages to one webhook: Slack takes no more
 
@@ -37,7 +40,7 @@ class Notified(Told):
 @crm_processor(priority="high")
 def send_notification(payload: SendNotification, job: JobContext) -> Notified:
     """Tell somebody something, once."""
-    channel = _channel(payload)
+    to = _address(payload)
     if payload.channel == "email" and addresses.is_suppressed(payload.recipient, marketing=False):
         return Notified(status="suppressed")
     row, _ = Notification.objects.get_or_create(
@@ -45,41 +48,64 @@ def send_notification(payload: SendNotification, job: JobContext) -> Notified:
         defaults={
             "channel": payload.channel,
             "recipient": payload.recipient,
-            "subject": one_line(payload.subject),
+            "subject": letters.one_line(payload.subject),
             "body": payload.body,
         },
     )
-    if row.status != Notification.Status.SENT and channel:
-        _tell(row, channel)
+    if row.status != Notification.Status.SENT and payload.channel == "email":
+        _mail(row, to, job)
+    elif row.status != Notification.Status.SENT and payload.channel == "webhook":
+        _post(row, to)
     Notification.objects.filter(pk=row.pk).exclude(status=Notification.Status.SENT).update(
         status=Notification.Status.SENT, sent_at=Now(), error=""
     )
     return Notified(status=Notification.Status.SENT, notification=row.pk)
 
 
-def _channel(payload: SendNotification) -> str:
-    """Where `jobs.notify` sends it; nowhere for the app, where the row is the message."""
+def _address(payload: SendNotification) -> str:
+    """Where it goes; nowhere for the app, where the row is the message."""
     match payload.channel:
         case "email":
             try:
-                return notify.MAIL + addresses.checked(payload.recipient)
+                return addresses.checked(payload.recipient)
             except addresses.Unreachable as wrong:
                 raise Discard(str(wrong)) from None
         case "webhook":
-            if (url := settings.CRM_WEBHOOKS.get(payload.recipient)) is None:
+            webhooks = {ADMINS: settings.ALERT_WEBHOOK_URL or None, **settings.CRM_WEBHOOKS}
+            if (url := webhooks.get(payload.recipient)) is None:
                 raise Discard(f"no webhook {payload.recipient!r} in CRM_WEBHOOKS")
             return str(url)
     return ""
 
 
-def _tell(row: Notification, channel: str) -> None:
-    webhook = row.channel == Notification.Channel.WEBHOOK
-    upstream = Upstream(f"webhook {row.recipient}" if webhook else "smtp", interval=WEBHOOK_INTERVAL if webhook else 0)
+def _mail(row: Notification, address: str, job: JobContext) -> None:
+    """Sent again when it is not known whether it arrived: the Message-ID stays the same."""
+    try:
+        with Mailer() as mailer:
+            mailer.send(letters.notice(job.id, address, row.subject, row.body))
+    except Deferred as error:
+        _failed(row, error)
+        raise Retry(str(error), after=mailing.put_off(job)) from error
+    except Refused as error:
+        _failed(row, error)
+        if error.no_mailbox:
+            addresses.suppress(address, Suppression.Reason.BOUNCED, str(error))
+        raise Discard(str(error)) from error
+    except InDoubt as error:
+        _failed(row, error)
+        raise Retry(f"unconfirmed: {error}") from error
+    except JobError as error:  # about the server, which had nothing of it
+        _failed(row, error)
+        raise
+
+
+def _post(row: Notification, url: str) -> None:
+    upstream = Upstream(f"webhook {row.recipient}", interval=WEBHOOK_INTERVAL)
     upstream.acquire()
     try:
-        notify.send(channel, row.subject, row.body)
+        notify.send(url, row.subject, row.body)
     except notify.NotDelivered as error:
-        Notification.objects.filter(pk=row.pk).update(status=Notification.Status.FAILED, error=str(error))
+        _failed(row, error)
         if error.permanent:
             raise Discard(str(error)) from error
         upstream.failed()
@@ -87,3 +113,7 @@ def _tell(row: Notification, channel: str) -> None:
             upstream.slow_down(error.after)
         raise Retry(str(error), after=error.after) from error
     upstream.succeeded()
+
+
+def _failed(row: Notification, error: Exception) -> None:
+    Notification.objects.filter(pk=row.pk).update(status=Notification.Status.FAILED, error=str(error))

@@ -1,8 +1,9 @@
 """From an opportunity to an offer: the look for those that wait, and the offer itself."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
@@ -14,6 +15,7 @@ from jobs.processor import Discard, JobContext, Payload
 from .. import opportunities
 from ..declaring import Key, Told, crm_processor
 from ..models import Opportunity
+from ..priority import BASE
 
 VALID_FOR: Final = timedelta(days=30)
 
@@ -43,7 +45,12 @@ class OfferMade(Told):
     skipped: str = ""  # why there is no new offer
 
 
-@crm_processor(priority="normal")
+def _by_what_it_is_worth(payload: Mapping[str, Any]) -> int:
+    found = Opportunity.objects.select_related("customer").filter(pk=payload["opportunityId"]).first()
+    return opportunities.priority_of(found) if found else BASE
+
+
+@crm_processor(priority=_by_what_it_is_worth)
 def process_opportunity_offer(payload: ProcessOpportunityOffer, job: JobContext) -> OfferMade:
     """Make a customer an offer: compute it, move the opportunity on and enqueue the mail, all or nothing."""
     with transaction.atomic():

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from jobs.processor import Discard, JobContext, Payload, Snooze
 
-from .. import payments, stripe_client, syncing
+from .. import payments, syncing
 from ..declaring import Key, Told, crm_processor
 from ..models import Payment
 
@@ -24,7 +24,7 @@ class ProcessPayment(Payload):
 
 
 class Paid(Told):
-    status: str  # succeeded, or already: the invoice was paid before
+    status: str  # succeeded, paid-beside, or already: the invoice was paid before
     payment: int | None = None
     provider_id: str = ""
 
@@ -35,23 +35,22 @@ def process_payment(payload: ProcessPayment, job: JobContext) -> Paid:
     payment = payments.begin(payload.invoice_id, job)
     if payment is None:
         return Paid(status="already")
-    if payment.status in (Status.STARTED, Status.PROCESSING, Status.REQUIRES_ACTION):
-        try:
-            payment = payments.advance(payment, job)
-        except Discard:
-            payments.told(payment)
-            raise
+    if payment.status in Payment.UNDER_WAY:
+        payment = payments.advance(payment, job)
     age = timezone.now() - payment.created_at
-    if payment.status in (Status.STARTED, Status.REQUIRES_ACTION) and age > GIVE_UP:
-        payment = payments.settle(payment, stripe_client.client().cancel(str(payment.provider_id)))
+    waits_in_vain = payment.status != Status.PROCESSING and age > GIVE_UP
+    if payment.status in Payment.UNDER_WAY and (waits_in_vain or not payments.is_wanted(payment)):
+        payment = payments.close(payment)
+    if payment.status == Status.FAILED:
+        payment = payments.close(payment)
     match payment.status:
-        case Status.SUCCEEDED:
+        case Status.SUCCEEDED | Status.PAID_BESIDE:
             return Paid(status=payment.status, payment=payment.pk, provider_id=payment.provider_id or "")
-        case Status.FAILED:
-            payments.told(payment)
-            raise Discard(payment.message or "The payment failed.")
+        case Status.FAILED if payment.closed_at or not payment.provider_id:
+            payments.told(payment, job)
+            raise Discard(payment.reason)
         case Status.CANCELED:
-            payments.told(payment)
+            payments.told(payment, job)
             raise Discard("The payment was cancelled.")
     what = "the customer has to confirm" if payment.status == Status.REQUIRES_ACTION else "Stripe is at it"
     raise Snooze(f"payment {payment.pk}: {what}", after=min(max(age, SOONEST), LATEST))

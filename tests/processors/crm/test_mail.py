@@ -245,7 +245,7 @@ class TestServer:
         assert first["headers"]["message-id"] == second["headers"]["message-id"]
 
     def test_silence_after_the_text_is_doubt_too(self, crm: SandboxControl, rows: None, settings: Settings) -> None:
-        settings.EMAIL_TIMEOUT = 1
+        settings.EMAIL_ANSWER_TIMEOUT = 1
         crm.fail("silent-after-data")
         assert run("send_promotion", PROMOTION).status == "failed"
         assert SentMail.objects.get().status == "unconfirmed"
@@ -265,6 +265,9 @@ class TestAddresses:
         assert result_of(run("send_promotion", PROMOTION))["status"] == "sent"
         assert crm.mail()["to"] == ["grace@xn--bcher-kva.example"]
         assert addresses.normalised("Grace@BÜCHER.example") == "grace@xn--bcher-kva.example"
+        assert (
+            addresses.checked("grace@straße.example") == "grace@xn--strae-oqa.example"
+        )  # strasse.example is another's
 
     @pytest.mark.parametrize(
         ("address", "told"),
@@ -272,6 +275,7 @@ class TestAddresses:
             ("grâce@example.com", "SMTPUTF8"),
             ("", "not an e-mail address"),
             ("grace", "not an e-mail address"),
+            ("grace@☃.example", "not an e-mail address"),
             ("grace@example.com\nBcc: all@example.com", "not an e-mail address"),
             ("grace@example.com, all@example.com", "not an e-mail address"),
         ],

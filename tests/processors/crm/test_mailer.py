@@ -2,6 +2,7 @@
 
 import smtplib
 from email.message import EmailMessage as Parsed
+from typing import Any
 
 import pytest
 from django.core.mail import EmailMessage
@@ -84,6 +85,29 @@ class TestConnections:
             with pytest.raises(InDoubt):
                 mailer.send(self.message())
         assert crm.received()["total"] == 2
+
+    def test_who_thinks_long_about_a_mail_is_waited_for(self, crm: SandboxControl, settings: Settings) -> None:
+        settings.EMAIL_TIMEOUT = 2
+        crm.control(latency_ms=2500)
+        with Mailer() as mailer:
+            assert mailer.send(self.message()).startswith("250 ")
+            (connection,) = mailer._idle.queue
+            assert connection.connection.sock.gettimeout() == 2
+
+    @pytest.mark.parametrize(
+        ("wrong", "told"),
+        [
+            ({"subject": "Hello\nBcc: all@b.example"}, "BadHeaderError"),
+            ({"headers": {"X-Note": "a\r\nb"}}, "BadHeaderError"),
+            ({"to": ["a@b.example", "no\naddress"]}, "ValueError"),
+        ],
+    )
+    def test_what_cannot_be_written_is_refused(self, crm: SandboxControl, wrong: dict[str, Any], told: str) -> None:
+        with Mailer() as mailer:
+            with pytest.raises(Refused, match=f"the mail cannot be written: {told}"):
+                mailer.send(EmailMessage(**{"subject": "Hello", "body": "Text", "to": [TO]} | wrong))
+            mailer.send(self.message())  # and holds up no other
+        assert crm.received()["total"] == 1
 
     def test_other_backends_are_used_as_they_are(
         self, crm: SandboxControl, settings: Settings, mailoutbox: list[Parsed]

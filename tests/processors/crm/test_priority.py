@@ -4,8 +4,12 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from jobs.models import Job
+from jobs.processor import enqueue
 from processors.crm.models import Opportunity
 from processors.crm.priority import calculate_priority, determine_urgency
+from processors.crm.tasks.offers import process_opportunity_offer
+from tests.processors.crm.rows import customer, opportunity
 
 
 def test_what_matters_most_comes_first() -> None:
@@ -44,6 +48,25 @@ def test_unknown_words_are_refused() -> None:
         calculate_priority(urgency="urgent")
     with pytest.raises(ValueError, match="customer_tier: expected one of vip, premium, standard, got 'gold'"):
         calculate_priority(customer_tier="gold")
+
+
+@pytest.mark.django_db
+class TestJobs:
+    """Who enqueues one without a priority gets the one that it deserves."""
+
+    def test_about_a_customer(self) -> None:
+        customer("vip", tier="vip")
+        for key, priority in (("vip", 8), ("nobody", 5)):
+            job = enqueue("send_promotion", {"customerId": key, "promotionId": "spring"})
+            assert Job.objects.get(id=job.id).priority == priority
+        asked = enqueue("send_promotion", {"customerId": "vip", "promotionId": "spring"}, priority=3)
+        assert Job.objects.get(id=asked.id).priority == 3
+
+    def test_about_an_opportunity(self) -> None:
+        opportunity("7", customer(tier="premium"), value=6000, due_at=timezone.now())
+        for key, priority in (("7", 10), ("none", 5)):
+            job = process_opportunity_offer.delay(opportunity_id=key)
+            assert Job.objects.get(id=job.id).priority == priority
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ def test_so_many_at_once(crm: SandboxControl) -> None:
 
 
 def test_each_outcome_is_told_and_trouble_with_one_holds_up_nobody(crm: SandboxControl) -> None:
+    Customer.objects.filter(pk="customer-2").update(tier="vip")
     crm.answer("customer-1@example.com", "550 5.1.1 No such user")
     crm.answer("customer-2@example.com", "451 4.7.1 Greylisted")
     addresses.suppress("customer-3@example.com", Suppression.Reason.UNSUBSCRIBED)
@@ -53,7 +54,7 @@ def test_each_outcome_is_told_and_trouble_with_one_holds_up_nobody(crm: SandboxC
     assert result_of(job)["counts"] == {"sent": 1, "refused": 1, "deferred": 1, "suppressed": 1}
     assert result_of(job)["refused"] == ["customer-1"]
     (later,) = assert_enqueued("send_promotion", {"customerId": "customer-2", "promotionId": "promo-456"})
-    assert (later.parent, later.status) == (job.id, "scheduled")
+    assert (later.parent, later.status, later.priority) == (job.id, "scheduled", 8)
     crm.answer("customer-2@example.com", "")
     assert result_of(perform(later))["status"] == "sent"
 

@@ -14,18 +14,10 @@ from jobs.processor import enqueue
 from jobs.testing import perform
 from processors.crm.models import Invoice, Payment, StripeEvent
 from processors.crm.sandbox.stripe import WEBHOOK_SECRET
-from tests.processors.crm.rows import invoice
-from tests.processors.crm.stripe import StripeControl
+from tests.processors.crm.rows import invoice, result_of
+from tests.processors.crm.stripe import PATH, StripeControl, send
 
 pytestmark = pytest.mark.django_db
-
-PATH = "/crm/webhook/stripe"
-
-
-def send(body: str, signature: str) -> int:
-    strict = Client(enforce_csrf_checks=True)
-    headers = {"Stripe-Signature": signature}
-    return strict.post(PATH, body, content_type="application/json", headers=headers).status_code
 
 
 def deliver(event: dict[str, Any]) -> int:
@@ -46,11 +38,12 @@ def status() -> tuple[str, str]:
 def test_an_event_ends_a_payment(stripe: StripeControl) -> None:
     intent = started(stripe)
     stripe.settle(intent, "succeeded")
-    processing, succeeded = stripe.received()["events"]
+    created, processing, succeeded = stripe.received()["events"]
+    assert (deliver(created), status()) == (200, ("processing", "open"))
     assert (deliver(processing), status()) == (200, ("processing", "open"))
     assert (deliver(succeeded), status()) == (200, ("succeeded", "paid"))
     rows = StripeEvent.objects.order_by("type")
-    assert [row.type for row in rows] == ["payment_intent.processing", "payment_intent.succeeded"]
+    assert [row.type.removeprefix("payment_intent.") for row in rows] == ["created", "processing", "succeeded"]
     assert {row.object_id for row in rows} == {intent}
     assert all(row.handled_at for row in rows)
 
@@ -70,7 +63,7 @@ def test_events_that_come_late_take_nothing_back(stripe: StripeControl) -> None:
         stripe.settle(intent, then)
     for event in reversed(stripe.received()["events"]):
         assert (deliver(event), status()) == (200, ("succeeded", "paid"))
-    assert StripeEvent.objects.count() == 4
+    assert StripeEvent.objects.count() == 5
 
 
 @pytest.mark.parametrize(("then", "became"), [("requires_payment_method", "failed"), ("canceled", "canceled")])
@@ -79,10 +72,39 @@ def test_a_job_that_slept_ends_with_what_an_event_told(stripe: StripeControl, th
     stripe.settle(intent, then)
     assert deliver(stripe.received()["events"][-1]) == 200
     job = Job.objects.get(type="process_payment")
+    assert job.status == "pending"  # the event has woken it
     assert (perform(job).status, Payment.objects.get().status) == ("failed", became)  # and no second charge
     lifecycle.retry([job.id], actor="ada")
     perform(job)
     assert Payment.objects.count() == 2  # by hand it is charged anew
+
+
+def test_of_what_is_not_final_the_later_word_counts(stripe: StripeControl) -> None:
+    intent = started(stripe)
+    declined = {"code": "card_declined", "message": "No."}
+    words: list[tuple[int, str, dict[str, Any] | None, str]] = [
+        (100, "requires_action", None, "requires-action"),
+        (90, "processing", None, "requires-action"),
+        (110, "processing", None, "processing"),
+        (110, "requires_action", None, "processing"),  # of the same second: it comes before
+        (120, "requires_payment_method", declined, "failed"),
+        (115, "processing", None, "failed"),
+        (130, "processing", None, "processing"),  # the customer has tried again
+        (140, "requires_confirmation", None, "processing"),
+        (50, "succeeded", None, "succeeded"),
+        (150, "requires_payment_method", declined, "succeeded"),
+    ]
+    for at, says, error, becomes in words:
+        assert send(stripe.event(intent, at, status=says, last_payment_error=error)) == 200
+        assert Payment.objects.get().status == becomes
+
+
+def test_a_late_event_does_not_outdo_what_stripe_has_answered(stripe: StripeControl) -> None:
+    intent = started(stripe)
+    declined = {"code": "card_declined", "message": "No."}
+    event = stripe.event(intent, -5, status="requires_payment_method", last_payment_error=declined)
+    assert send(event) == 200
+    assert status() == ("processing", "open")
 
 
 def test_a_payment_that_failed_says_why(stripe: StripeControl) -> None:
@@ -104,7 +126,7 @@ def test_an_event_that_overtakes_our_answer_finds_its_payment(stripe: StripeCont
     assert Payment.objects.get().provider_id is None
     assert deliver(stripe.received()["events"][-1]) == 200
     assert status() == ("succeeded", "paid")
-    assert perform(job).result == {"status": "already", "payment": None, "providerId": ""}
+    assert result_of(perform(job))["status"] == "succeeded"
     assert stripe.charges() == 1
 
 
@@ -112,20 +134,35 @@ def test_an_intent_that_nobody_has_tried_says_nothing(stripe: StripeControl) -> 
     invoice()
     stripe.fail("reset-after")
     perform(enqueue("process_payment", {"invoiceId": "invoice-1"}))
-    event = json.loads(stripe.received()["events"][-1]["body"])
-    event["data"]["object"] |= {"status": "requires_payment_method", "last_payment_error": None}
-    body = json.dumps(event)
-    assert send(body, sdk.WebhookSignature.generate_signature_header(body, WEBHOOK_SECRET)) == 200
+    assert deliver(stripe.received()["events"][0]) == 200
     assert status() == ("started", "open")
 
 
 def test_an_event_about_somebody_elses_payment_is_stored(stripe: StripeControl) -> None:
     stripe.settle(started(stripe), "succeeded")
-    event = json.loads(stripe.received()["events"][-1]["body"])
-    event["data"]["object"] |= {"id": "pi_other", "metadata": {"payment": "7", "invoice": "other"}}
-    body = json.dumps(event)
-    assert send(body, sdk.WebhookSignature.generate_signature_header(body, WEBHOOK_SECRET)) == 200
+    intent = str(Payment.objects.get().provider_id)
+    assert send(stripe.event(intent, id="pi_other", metadata={"payment": "7", "invoice": "other"})) == 200
     assert (StripeEvent.objects.count(), status()) == (1, ("processing", "open"))
+
+
+def test_an_event_in_a_form_we_do_not_know_is_stored(stripe: StripeControl) -> None:
+    thin = {"id": "evt_thin", "object": "v2.core.event", "type": "v1.customer.created", "created": "2026-11-20T10:00Z"}
+    about = {"object": "payment_intent", "id": "pi_1"}  # and nothing else
+    odd = [
+        thin,
+        [],
+        "text",
+        {"data": None},
+        {"id": "evt_short", "created": 1, "data": {"object": about}},
+        {"id": "evt_nul", "created": 10**30, "data": {"object": {"object": "customer", "name": "a\0b"}}},
+        {"id": "evt_half", "data": {"object": {"object": "customer", "name": "\ud800"}}},
+    ]
+    bodies = [json.dumps(event) for event in odd] + ["not JSON \0"]
+    for body in bodies * 2:
+        assert send(body) == 200
+    assert StripeEvent.objects.filter(handled_at__isnull=False).count() == len(bodies)
+    assert StripeEvent.objects.get(pk="evt_thin").payload == thin
+    assert StripeEvent.objects.get(pk="evt_nul").payload["data"]["object"]["name"] == "ab"
 
 
 def test_a_forged_event_is_refused(stripe: StripeControl) -> None:

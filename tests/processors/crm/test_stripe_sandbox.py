@@ -56,20 +56,48 @@ def test_a_key_that_is_in_use_is_refused(stripe: StripeControl) -> None:
 
 
 def test_events_are_sent_signed(stripe: StripeControl, httpserver: HTTPServer) -> None:
-    came: list[tuple[bytes, str]] = []
+    came: list[tuple[bytes, str]] = []  # in any order
 
     def take(request: Request) -> Response:
         came.append((request.data, request.headers["Stripe-Signature"]))
         return Response("ok")
 
-    httpserver.expect_oneshot_request("/hook", method="POST").respond_with_handler(take)
+    for _ in range(2):
+        httpserver.expect_oneshot_request("/hook", method="POST").respond_with_handler(take)
     stripe.control(webhook=httpserver.url_for("/hook")).raise_for_status()
     with httpserver.wait(timeout=30) as waiting:
         intent = charge(stripe)
     assert waiting.result
-    ((body, signature),) = came
-    event = sdk.Webhook.construct_event(body, signature, WEBHOOK_SECRET)
-    assert (event.type, event.data.object["id"]) == ("payment_intent.succeeded", intent.id)
+    events = [sdk.Webhook.construct_event(body, signature, WEBHOOK_SECRET) for body, signature in came]
+    assert {event.type for event in events} == {"payment_intent.created", "payment_intent.succeeded"}
+    assert {event.data.object["id"] for event in events} == {intent.id}
+
+
+def test_a_request_that_was_not_good_enough_is_not_kept(stripe: StripeControl) -> None:
+    for amount in (0, -5):
+        with pytest.raises(sdk.InvalidRequestError, match="Invalid positive integer"):
+            charge(stripe, amount=amount)
+    assert charge(stripe).status == "succeeded"
+
+
+def test_what_has_ended_cannot_be_cancelled(stripe: StripeControl) -> None:
+    intent = charge(stripe)
+    client = sdk.StripeClient(KEY, base_addresses={"api": stripe.url}, max_network_retries=0)
+    with pytest.raises(sdk.InvalidRequestError, match="status of succeeded") as refused:
+        client.v1.payment_intents.cancel(intent.id)
+    assert refused.value.code == "payment_intent_unexpected_state"
+    assert stripe.control(settle={intent.id: "canceled"}).status_code == 400
+    with pytest.raises(sdk.InvalidRequestError, match="No such payment_intent: 'pi_none'") as unknown:
+        client.v1.payment_intents.retrieve("pi_none")
+    assert unknown.value.http_status == 404
+
+
+def test_more_than_stripe_takes_in_a_second_is_refused(stripe: StripeControl) -> None:
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with httpx2.Client(base_url=stripe.url, headers=headers) as http:
+        answers = [http.get("/v1/customers").status_code for _ in range(60)]
+    assert answers[:25] == [200] * 25
+    assert 429 in answers
 
 
 @pytest.mark.parametrize("wanted", [{"fault": "nonsense"}, {"settle": {"pi_none": "succeeded"}}, {"count": "many"}])

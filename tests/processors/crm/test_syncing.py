@@ -9,6 +9,7 @@ from django.utils import timezone
 from jobs.models import Job
 from jobs.processor import enqueue
 from jobs.testing import perform
+from processors.crm import syncing
 from processors.crm.models import Customer, CustomerChange
 from tests.processors.crm.rows import customer
 from tests.processors.crm.stripe import StripeControl
@@ -86,6 +87,16 @@ def test_who_is_deleted_there_gets_no_mail_any_more(stripe: StripeControl) -> No
     assert list(Customer.objects.filter(deleted_at__isnull=False).values_list("pk", flat=True)) == ["customer-123"]
     assert CustomerChange.objects.get().before == {"deleted_at": None}
     assert sync().result == {"seen": 0, "created": 0, "changed": 0, "deleted": 0}
+
+
+def test_all_who_are_deleted_there_are_found(stripe: StripeControl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(syncing, "CHUNK", 2)
+    for number in range(5):
+        customer(f"c{number}", stripe_id=f"cus_{number}")
+    stripe.customers(*({"id": f"cus_{number}", "deleted": number != 3} for number in range(5)))
+    assert sync().result == {"seen": 1, "created": 0, "changed": 0, "deleted": 4}
+    assert Customer.objects.get(deleted_at__isnull=True).pk == "c3"
+    assert CustomerChange.objects.count() == 4
 
 
 def test_since_a_time_only_new_ones_are_looked_at(stripe: StripeControl) -> None:

@@ -174,6 +174,16 @@ def test_a_day_is_counted_and_counted_again(day: None) -> None:
         }
 
 
+def test_what_was_cleaned_away_stays_counted(day: None) -> None:
+    perform(enqueue("update_analytics", {"day": DAY.isoformat()}))
+    perform(enqueue("cleanup_old_data"))
+    assert not SentMail.objects.filter(updated_at__date=DAY).exists()
+    Invoice.objects.filter(pk="14-0").update(status="void", paid_at=None)  # what is still there is counted again
+    perform(enqueue("update_analytics", {"day": DAY.isoformat()}))
+    row = DailyAnalytics.objects.get()
+    assert (row.mails_sent, row.mails_refused, row.invoices_paid) == ({"reminder": 1}, 1, 2)
+
+
 def test_without_a_day_it_is_yesterday() -> None:
     job = perform(enqueue("update_analytics"))
     assert result_of(job)["day"] == (timezone.now().date() - timedelta(days=1)).isoformat()
