@@ -1,9 +1,9 @@
 """Refreshing what we know of characters from ESI: for a user who asks, and for all whose answers have expired."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from django.db.models.functions import Now
 from pydantic import Field, field_validator, model_validator
@@ -18,6 +18,8 @@ from ..esi.reading import Reader
 from ..models import Character, Grant, Snapshot
 
 CHUNK: Final = 200  # characters at a time
+WAITED_FOR: Final = 8
+USUAL: Final = 5
 
 
 class EsiRefresh(OfCharacter):
@@ -65,7 +67,12 @@ class EsiRefreshed(Told):
     missing_scopes: list[str]  # which the character would have to log in with; their endpoints were left out
 
 
-@refresh_processor(priority="high")
+def _by_asker(payload: Mapping[str, Any]) -> int:
+    """High for a user who waits."""
+    return WAITED_FOR if payload["requestedBy"] == "user" else USUAL
+
+
+@refresh_processor(priority=_by_asker)
 def esi_refresh(payload: EsiRefresh, job: JobContext) -> EsiRefreshed:
     """Refresh an endpoint of a character, or a group of them, from ESI."""
     character = payload.character()
@@ -129,7 +136,7 @@ def esi_refresh_due(payload: EsiRefreshDue, job: JobContext) -> EsiRefreshQueued
                     "group": f"{endpoints.GROUP_PREFIX}{group}",
                     "requestedBy": "schedule",
                 },
-                {"priority": "normal", "unique_key": f"{grant.pk}:{group}", "parent": job.id},
+                {"unique_key": f"{grant.pk}:{group}", "parent": job.id},
             )
             for grant, group in _due(some)
         ]
