@@ -5,6 +5,7 @@ Nothing is tried twice here: a code is good for one call, and a refresh token ma
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import httpx2
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from jobs.errors import Discard, JobError, RateLimited, Retry, Snooze
@@ -180,7 +182,8 @@ class Sso:
             log.error("%s The queue %s is paused.", refused, TOKENS)
             pause_queue(TOKENS, reason=str(refused))
             raise
-        self._upstream.succeeded()
+        with contextlib.suppress(OperationalError, InterfaceError):  # an answer is not lost for that
+            self._upstream.succeeded()
         return answer
 
     def _trouble(self, told: str) -> JobError:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from jobs.errors import RateLimited, Retry
@@ -18,6 +20,7 @@ from processors.eve.models import Character, Grant
 from processors.eve.sandbox.faults import REFUSALS
 from processors.eve.sandbox.world import PILOT
 from processors.eve.tasks.tokens import token_refresh
+from tests.integration.workers import wait_for
 from tests.processors.eve.rows import logged_in
 from tests.processors.eve.sandbox import EveSandbox
 
@@ -258,8 +261,33 @@ def test_ten_threads_at_once_make_one_call(eve: EveSandbox, pilot: Character) ->
     assert len(eve.received(service="sso", route="v2/oauth/token")) == 1
 
 
-def test_no_token_is_in_a_row_a_log_or_an_error(
-    eve: EveSandbox, pilot: Character, caplog: pytest.LogCaptureFixture
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_is_stored_though_every_connection_is_lost_meanwhile(eve: EveSandbox, pilot: Character) -> None:
+    eve.control(hold="^v2/oauth/token$").raise_for_status()
+    told: list[str] = []
+
+    def ask() -> None:
+        try:
+            told.append(sso.access_token(PILOT))
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    wait_for(lambda: eve.received(route="v2/oauth/token"), "the call")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    eve.control(hold=None).raise_for_status()
+    thread.join()
+    assert told == [Grant.objects.get().access_token]
+    assert Grant.objects.get().serial == 1
+
+
+def test_no_token_is_in_a_row_a_page_a_log_or_an_error(
+    eve: EveSandbox, pilot: Character, caplog: pytest.LogCaptureFixture, admin_client: Client
 ) -> None:
     seen = {Grant.objects.get().access_token, Grant.objects.get().refresh_token}
     refresh(pilot)
@@ -277,6 +305,13 @@ def test_no_token_is_in_a_row_a_log_or_an_error(
             cursor.execute(f"SELECT row_to_json(t)::text FROM {table} t")  # noqa: S608
             rows = json.dumps(cursor.fetchall())
             assert not [token for token in seen if token in rows], table
+    pages = [reverse("dashboard:job", args=[job.pk]) for job in Job.objects.all()]
+    pages += [reverse(f"admin:eve_{name}_change", args=[PILOT]) for name in ("character", "grant")]
+    for page in pages:
+        answer = admin_client.get(page)
+        assert answer.status_code == 200
+        assert not [token for token in seen if token in answer.content.decode()], page
+    assert len(pages) >= 6
     assert len(seen) == 4
     assert not [token for token in seen if token in caplog.text]
 
