@@ -11,12 +11,13 @@ from pytest_django import Settings
 
 from jobs.errors import Discard, JobError, Retry, Snooze
 from jobs.models import Limit
+from jobs.sessions import without_side_session
 from processors.eve.esi import endpoints
 from processors.eve.esi.client import Client, NotFound, Unauthorized, client, downtime
 from processors.eve.sandbox.world import PILOT
 from tests.processors.eve.sandbox import EveSandbox
 
-pytestmark = pytest.mark.django_db(transaction=True)  # limits are written beside the caller's transaction
+pytestmark = pytest.mark.django_db
 
 OTHER = PILOT + 1
 
@@ -39,6 +40,12 @@ class Caller:
         with pytest.raises(JobError) as raised:
             self.call(name, character, token=token)
         return raised.value
+
+
+@pytest.fixture(autouse=True)
+def _limits_in_the_tests_transaction(db: None) -> Iterator[None]:
+    with without_side_session():
+        yield
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Reading endpoints whole: the four kinds of pages, what is kept of them, and refused tokens. Against the sandbox."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -7,6 +8,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from jobs.errors import Retry, Snooze
+from jobs.sessions import without_side_session
 from processors.eve.esi import answers, endpoints
 from processors.eve.esi.client import Unauthorized
 from processors.eve.esi.endpoints import Asked, Endpoint, Paging
@@ -32,6 +34,12 @@ class Tokens:
     def __call__(self, refused: bool) -> str:
         self.renewals += refused
         return self.new if refused else self.first
+
+
+@pytest.fixture(autouse=True)
+def _limits_in_the_tests_transaction(db: None) -> Iterator[None]:
+    with without_side_session():
+        yield
 
 
 @pytest.fixture
