@@ -241,7 +241,7 @@ def test_the_job_types_with_their_queues_priorities_and_retries() -> None:
     }
     assert {name: values[:3] for name, values in declared.items()} == {
         "token_refresh": ("token_refresh", 8, 3),
-        "esi_refresh": ("esi_refresh", 8, 3),
+        "esi_refresh": ("esi_refresh", None, 3),  # it goes by who asked
         "historical_data": ("historical_data", 3, 2),
         "cache_cleanup": ("cache_cleanup", 3, 1),
     }
@@ -260,7 +260,9 @@ def test_what_its_code_asked_for_by_name(api: Api) -> None:
             "high",
             8,
         ),
-        ("esi-refresh", {**ours, "group": "CHARACTER_SKILLS", "requestedBy": "user"}, "normal", 5),
+        ("esi-refresh", {**ours, "group": "CHARACTER_SKILLS", "skipCache": False}, "normal", 5),
+        ("esi-refresh", {**ours, "group": "CHARACTER_WALLET", "requestedBy": "user"}, None, 8),
+        ("esi-refresh", {**ours, "group": "CHARACTER_WALLET", "requestedBy": "schedule"}, None, 5),
         ("historical-data", {**ours, "dataType": "wallet_journal", "fromDate": "2025-01-01"}, "low", 3),
         ("historical-data", {**ours, "dataType": "all", "fromDate": "2025-01-01", "toDate": "2025-10-18"}, "batch", 1),
         ("cache-cleanup", {"mode": "expired", "dryRun": True}, None, 3),
