@@ -69,9 +69,10 @@ def asking(key: str, kept: Page) -> Iterator[None]:
 
 def keep(key: str, asked: Asked, answer: Answer, kept: Page | None) -> Page:
     """Keep an answer; one that has not changed is what was kept, for longer."""
+    same = None if answer.changed else kept  # what a 304 leaves out is as it was
     lived = {
-        "etag": answer.etag or (kept.etag if kept else ""),
-        "modified": answer.modified or (kept.modified if kept else ""),
+        "etag": answer.etag or (same.etag if same else ""),
+        "modified": answer.modified or (same.modified if same else ""),
         "pages": answer.pages,
         "expires_at": Now() + answer.lifetime + MARGIN,
         "used_at": Now(),
@@ -81,7 +82,7 @@ def keep(key: str, asked: Asked, answer: Answer, kept: Page | None) -> Page:
         whole = lived | {
             "character_id": asked.ids.get("character_id"),
             "endpoint": asked.endpoint.name,
-            "body": kept.value if kept and not answer.changed else answer.value,
+            "body": same.value if same else answer.value,
             "size": answer.size,
             "fetched_at": Now(),
         }

@@ -23,7 +23,7 @@ from jobs.processor import Upstream
 from .endpoints import Asked
 
 ESI: Final = "esi"
-COMPATIBILITY_DATE: Final = "2026-08-18"  # whose shapes `shapes` knows
+COMPATIBILITY_DATE: Final = "2026-08-18"  # whose shapes the models know
 TENANT: Final = "tranquility"
 TIMEOUT: Final = httpx2.Timeout(20, connect=5)  # ESI itself gives up after 10 s
 ERROR_LIMITED: Final = 420

@@ -6,6 +6,7 @@ not decided here.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ class Reader:
 
     def _reading(self, value: Any, told: list[Page], pages: list[Page], cursor: str = "") -> Reading:
         """`told` are the pages whose ETags say whether anything is new."""
-        version = hashlib.sha256("\n".join(page.etag for page in told).encode()).hexdigest()
+        tags = (page.etag or json.dumps(page.value) for page in told)
+        version = hashlib.sha256("\n".join(tags).encode()).hexdigest()
         return Reading(value, version, pages[0].expires_at, self._calls, cursor)
 
     def _page(self, asked: Asked, query: Mapping[str, str], of: str = "") -> Page:

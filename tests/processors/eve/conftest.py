@@ -1,10 +1,12 @@
 from collections.abc import Iterator
+from datetime import time
 
 import pytest
 from django.db import connection
 from pytest_django import Settings
 
 from jobs.sessions import side_session
+from processors.eve.esi import client as esi_client
 from processors.eve.esi.client import client
 from processors.eve.sandbox import environment
 from processors.eve.sso import sso
@@ -21,8 +23,9 @@ def sandbox(sandbox_address: str) -> Iterator[EveSandbox]:
 
 
 @pytest.fixture
-def eve(sandbox: EveSandbox, settings: Settings) -> Iterator[EveSandbox]:
-    """Our clients' upstream is the sandbox. The test says how it uses the database."""
+def eve(sandbox: EveSandbox, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[EveSandbox]:
+    """Our clients' upstream is the sandbox, at no time of the day down. The test says how it uses the database."""
+    monkeypatch.setattr(esi_client, "DOWNTIME", (time.min, time.min))
     for name, value in environment(sandbox.url).items():
         setattr(settings, name, value)
     client.cache_clear()

@@ -12,6 +12,7 @@ from pytest_django import Settings
 from jobs.errors import Discard, JobError, Retry, Snooze
 from jobs.models import Limit
 from jobs.sessions import without_side_session
+from processors.eve.esi import client as esi_client
 from processors.eve.esi import endpoints
 from processors.eve.esi.client import Client, NotFound, Unauthorized, client, downtime
 from processors.eve.sandbox.world import PILOT
@@ -40,6 +41,15 @@ class Caller:
         with pytest.raises(JobError) as raised:
             self.call(name, character, token=token)
         return raised.value
+
+
+DOWNTIME = esi_client.DOWNTIME
+
+
+@pytest.fixture(autouse=True)
+def _downtime(eve: EveSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The usual one: these tests say what time it is."""
+    monkeypatch.setattr(esi_client, "DOWNTIME", DOWNTIME)
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,13 @@ from datetime import timedelta
 import pytest
 from django.db.models import F
 from django.utils import timezone
+from pytest_django import Settings
+from pytest_httpserver import HTTPServer
 
 from jobs.errors import Retry, Snooze
 from jobs.sessions import without_side_session
 from processors.eve.esi import answers, endpoints
-from processors.eve.esi.client import Unauthorized
+from processors.eve.esi.client import Unauthorized, client
 from processors.eve.esi.endpoints import Asked, Endpoint, Paging
 from processors.eve.esi.reading import Reader
 from processors.eve.models import Character, EsiAnswer
@@ -229,6 +231,22 @@ def test_each_page_is_asked_for_by_its_own_etag(eve: EveSandbox, reader: Reader)
 def test_an_answer_without_an_expiry_is_kept_for_an_hour(eve: EveSandbox, reader: Reader) -> None:
     reading = reader.read(asked("portrait"))
     assert timedelta(minutes=59) < reading.expires_at - timezone.now() <= timedelta(minutes=61)
+
+
+def test_answers_without_an_etag_are_told_apart_by_what_they_say(
+    httpserver: HTTPServer, settings: Settings, eve: EveSandbox, reader: Reader
+) -> None:
+    first = reader.read(asked("ship"))
+    settings.ESI_URL = httpserver.url_for("")
+    client().close()
+    client.cache_clear()
+    versions = [first.version]
+    for name in ("Raven", "Drake", "Drake"):
+        EsiAnswer.objects.update(expires_at=timezone.now() - timedelta(days=2))
+        httpserver.expect_oneshot_request(f"/characters/{PILOT}/ship").respond_with_json({"ship_name": name})
+        versions.append(reader.read(asked("ship")).version)
+    assert len(set(versions)) == 3
+    assert versions[-1] == versions[-2]
 
 
 def test_a_use_is_noted_but_not_each(eve: EveSandbox, reader: Reader) -> None:
