@@ -1,7 +1,7 @@
 """Refreshing characters from ESI, group by group, through the real life of a job and against the sandbox."""
 
 from collections import Counter
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from jobs.errors import InvalidPayload
 from jobs.models import Failure, Job, Limit, Status
 from jobs.processor import enqueue
 from jobs.testing import assert_enqueued, drain, perform
+from processors.eve.esi import client as esi_client
 from processors.eve.esi.endpoints import ENDPOINTS, Group, of_group
 from processors.eve.models import (
     Asset,
@@ -256,6 +257,20 @@ def test_a_group_that_is_put_off_uses_no_attempt_and_goes_on_where_it_was(eve: E
     eve.control(buckets={})
     assert told(perform(job)) == {"wallet": (False, 0), "wallet/journal": (True, 2), "wallet/transactions": (True, 4)}
     assert eve.told()["early"] == 0
+
+
+def test_the_downtime_puts_a_job_off_without_using_attempts(eve: EveSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    pilot = logged_in(eve)
+    monkeypatch.setattr(esi_client, "DOWNTIME", (time.min, time.max))  # now, whenever that is
+    eve.control(downtime=True)
+    job = refresh(pilot, Status.SCHEDULED, group="SKILLS")
+    for _ in range(5):
+        job = perform(job)
+        assert (job.status, job.attempt, job.failures.count()) == (Status.SCHEDULED, 0, 0)
+    assert {request["status"] for request in eve.received(service="esi")} == {503}
+    eve.control(downtime=False)
+    Limit.objects.all().delete()
+    assert perform(job).status == Status.COMPLETED
 
 
 def test_a_character_of_another_user_is_refused(eve: EveSandbox) -> None:
