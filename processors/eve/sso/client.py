@@ -13,7 +13,6 @@ import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -65,12 +64,9 @@ class Tokens:
 
 
 class Sso:
-    """The service at `url`, and our application there. `clock` says what time it is."""
+    """The service at `url`, and our application there."""
 
-    def __init__(
-        self, url: str, client_id: str, client_secret: str, *, clock: Callable[[], datetime] = timezone.now
-    ) -> None:
-        self.clock = clock
+    def __init__(self, url: str, client_id: str, client_secret: str) -> None:
         self._url = url.rstrip("/")
         self._client_id, self._secret = client_id, client_secret
         self._upstream = Upstream(SSO)
@@ -189,7 +185,7 @@ class Sso:
     def _trouble(self, told: str) -> JobError:
         """What passes: another attempt, or, in the daily downtime, none used up."""
         self._upstream.failed()
-        left = downtime(self.clock())
+        left = downtime(timezone.now())
         return Retry(told) if left is None else Snooze(told, after=left)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from jobs.models import Job, Queue, Status
 from jobs.processor import enqueue
 from jobs.testing import drain, perform
 from processors.eve import sso
+from processors.eve.esi import client
 from processors.eve.models import Character, Grant
 from processors.eve.sandbox.faults import REFUSALS
 from processors.eve.sandbox.world import PILOT
@@ -31,7 +32,6 @@ DEAD = [name for name, (status, _, _) in REFUSALS.items() if status == 400]
 @pytest.fixture
 def pilot(eve: EveSandbox) -> Character:
     """Whose tokens came an hour ago."""
-    sso.sso().clock = lambda: datetime(2026, 11, 22, 9, tzinfo=UTC)
     character = logged_in(eve)
     an_hour_ago = timezone.now() - timedelta(hours=1)
     Grant.objects.update(expires_at=an_hour_ago + timedelta(minutes=20), refreshed_at=an_hour_ago)
@@ -139,9 +139,9 @@ def test_what_passes_is_tried_again(eve: EveSandbox, pilot: Character, fault: st
     assert perform(job).status == Status.COMPLETED
 
 
-def test_the_daily_downtime_uses_no_attempt(eve: EveSandbox, pilot: Character) -> None:
+def test_the_daily_downtime_uses_no_attempt(eve: EveSandbox, pilot: Character, monkeypatch: pytest.MonkeyPatch) -> None:
     eve.control(downtime=True)
-    sso.sso().clock = lambda: datetime(2026, 11, 22, 11, 5, tzinfo=UTC)
+    monkeypatch.setattr(client, "DOWNTIME", (time.min, time.max))
     job = refresh(pilot)
     assert (job.status, job.attempt) == (Status.SCHEDULED, 0)
     eve.control(downtime=False)
