@@ -40,6 +40,7 @@ INSTALLED_APPS = [
     "processors.bgg",
     "processors.crm",
     "processors.papers",
+    "processors.eve",
 ]
 
 MIDDLEWARE = [
@@ -161,6 +162,10 @@ JOBS_QUEUES: dict[str, dict[str, Any]] = {
     "crm": {"worker": "io", "intake": True},
     "ai": {"worker": "io", "max_running": 5, "intake": True},
     "reports": {"worker": "cpu", "intake": True},
+    "token_refresh": {"worker": "io", "max_running": 5, "intake": True},
+    "esi_refresh": {"worker": "io", "max_running": 10, "intake": True},
+    "historical_data": {"worker": "io", "max_running": 3, "intake": True},
+    "cache_cleanup": {"worker": "io", "max_running": 1, "intake": True},
     "cpu": {"worker": "cpu"},
 }
 JOBS_WORKERS: dict[str, dict[str, Any]] = {
@@ -407,3 +412,10 @@ AI_OFF_FOR = env.number("AI_OFF_FOR", 3600.0, least=1)  # seconds without a prov
 AI_MAX_ATTEMPTS = env.whole("MAX_JOB_ATTEMPTS", 3, least=1, most=1000, also={"BULLMQ_MAX_RETRIES": 1})
 AI_RETRY_BASE_DELAY = env.whole("RETRY_BASE_DELAY", 2000, also={"BULLMQ_RETRY_DELAY": 0}) / 1000
 AI_RETRY_MAX_DELAY = env.whole("RETRY_MAX_DELAY", 30_000) / 1000
+
+# --- The EVE Online companion ----------------------------------------------------------------------
+FIELD_KEYS = env.fernet_keys("FIELD_KEYS")  # of secrets in columns, newest first
+ESI_URL = env.url("ESI_URL", "https://esi.evetech.net", ("https", "http"))
+EVE_SSO_URL = env.url("EVE_SSO_URL", "https://login.eveonline.com", ("https", "http"))
+EVE_CLIENT_ID = env.text("EVE_CLIENT_ID")  # of an application at developers.eveonline.com
+EVE_CLIENT_SECRET = env.text("EVE_CLIENT_SECRET")

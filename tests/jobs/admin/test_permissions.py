@@ -42,6 +42,10 @@ ON_LISTS = {
     ("paper", "analyse"): ADD,
     ("analysis", "retry"): RETRY,
     ("providerstate", "switch_on"): "papers.change_providerstate",
+    **{("character", action): ADD for action in ("new_tokens", "refresh", "collect")},
+    ("grant", "new_tokens"): ADD,
+    ("esianswer", "clean"): ADD,
+    ("snapshot", "refresh"): ADD,
 }
 ON_PAGES = {
     ("job", "retry_job"): RETRY,
