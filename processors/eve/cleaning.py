@@ -21,8 +21,8 @@ class Mode(StrEnum):
 
 
 def chosen(mode: Mode, *, pattern: str = "", max_size: int = 0) -> QuerySet[EsiAnswer]:
-    """The answers that go. In a pattern, * is any text and ? any character."""
-    rows = EsiAnswer.objects.order_by("pk")
+    """The answers that go, save those that are asked for just now. In a pattern, * is any text and ? any character."""
+    rows = EsiAnswer.objects.idle().order_by("pk")
     match mode:
         case Mode.EXPIRED:
             return rows.expired()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -17,7 +17,8 @@ from .client import Answer
 from .endpoints import Asked
 
 MARGIN: Final = timedelta(seconds=1)  # HTTP's times are whole seconds
-ASKING: Final = timedelta(seconds=30)  # longer than a call may take
+ASKING: Final = timedelta(seconds=90)  # longer than a call may take, and another with new tokens
+NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)  # the expiry of an answer that is asked for and has not come yet
 SOON: Final = timedelta(seconds=2)
 USED: Final = timedelta(minutes=1)  # how exactly the last use is known: a write each time would be too many
 KEPT: Final = ("body", "etag", "modified", "pages", "expires_at")
@@ -45,7 +46,7 @@ def key(path: str, query: Mapping[str, str]) -> str:
 
 def find(key: str) -> Page | None:
     """What is kept, which is thereby used."""
-    rows = EsiAnswer.objects.filter(key=key)
+    rows = EsiAnswer.objects.filter(key=key).exclude(expires_at=NEVER)
     row: Sequence[Any] | None = rows.values_list(*KEPT, FRESH).first()
     if row is None:
         return None
@@ -54,17 +55,26 @@ def find(key: str) -> Page | None:
 
 
 @contextmanager
-def asking(key: str, kept: Page) -> Iterator[None]:
-    """While we ask for a newer answer nobody else does. Raises Snooze when somebody is at it, or has just been."""
+def asking(key: str, asked: Asked, kept: Page | None) -> Iterator[None]:
+    """While we ask for an answer nobody else does. Raises Snooze when somebody is at it, or has just been."""
     rows = EsiAnswer.objects.filter(key=key)
-    free = rows.filter(Q(asked_until=None) | Q(asked_until__lt=Now()), expires_at=kept.expires_at)
+    if kept is None:
+        EsiAnswer.objects.bulk_create([_unanswered(key, asked)], ignore_conflicts=True)
+    free = rows.idle().filter(expires_at=kept.expires_at if kept else NEVER)
     if not free.update(asked_until=Now() + ASKING):
         raise Snooze(f"{key}: another job is asking for it", after=SOON)
     try:
         yield
     except BaseException:
+        rows.filter(expires_at=NEVER).delete()
         rows.update(asked_until=None)
         raise
+
+
+def _unanswered(key: str, asked: Asked) -> EsiAnswer:
+    """A row to hold on to before there is an answer."""
+    whose = asked.ids.get("character_id")
+    return EsiAnswer(key=key, character_id=whose, endpoint=asked.endpoint.name, body=[], expires_at=NEVER)
 
 
 def keep(key: str, asked: Asked, answer: Answer, kept: Page | None) -> Page:

@@ -8,7 +8,6 @@ not decided here.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -81,7 +80,7 @@ class Reader:
             return kept
         self._calls += 1
         etag = kept.etag if kept and not self._whole else ""
-        with answers.asking(key, kept) if kept else nullcontext():
+        with answers.asking(key, asked, kept):
             return answers.keep(key, asked, self._call(asked, query, etag), kept)
 
     def _call(self, asked: Asked, query: Mapping[str, str], etag: str) -> Any:

@@ -14,6 +14,10 @@ from .characters import Character
 
 
 class EsiAnswerQuerySet(models.QuerySet["EsiAnswer"]):
+    def idle(self) -> EsiAnswerQuerySet:
+        """Those that nobody asks ESI about just now."""
+        return self.filter(models.Q(asked_until=None) | models.Q(asked_until__lte=Now()))
+
     def expired(self) -> EsiAnswerQuerySet:
         """Those that ESI may be asked about again. Until they are deleted their ETag is still of use."""
         return self.filter(expires_at__lte=Now())

@@ -205,8 +205,33 @@ class TestTwoAtOnce:
         seen = answers.find(key)
         assert seen
         reader.read(asked("wallet"))
-        with pytest.raises(Snooze), answers.asking(key, seen):
+        with pytest.raises(Snooze), answers.asking(key, asked("wallet"), seen):
             pass
+
+    def test_do_not_both_ask_for_what_was_never_read(self, eve: EveSandbox, pilot: Character, reader: Reader) -> None:
+        def meanwhile(refused: bool) -> str:
+            with pytest.raises(Snooze, match="another job is asking"):
+                reader.read(asked("wallet"))
+            return pilot.grant.access_token
+
+        Reader(meanwhile).read(asked("wallet"))
+        assert reader.read(asked("wallet")).calls == 0
+        assert len(eve.received(route="wallet")) == 1
+
+    def test_leave_nothing_behind_when_the_first_answer_is_an_error(self, eve: EveSandbox, reader: Reader) -> None:
+        eve.fail("500", path="wallet")
+        with pytest.raises(Retry):
+            reader.read(asked("wallet"))
+        assert not EsiAnswer.objects.exists()
+        assert reader.read(asked("wallet")).calls == 1
+
+    def test_wait_for_one_that_died_no_longer_than_it_could_ask(self, eve: EveSandbox, reader: Reader) -> None:
+        key, soon = answers.key(asked("wallet").path, {}), timezone.now() + answers.ASKING
+        EsiAnswer.objects.create(key=key, endpoint="wallet", body=[], expires_at=answers.NEVER, asked_until=soon)
+        with pytest.raises(Snooze):
+            reader.read(asked("wallet"))
+        EsiAnswer.objects.update(asked_until=timezone.now() - timedelta(seconds=1))
+        assert reader.read(asked("wallet")).calls == 1
 
     def test_take_turns_after_an_error(self, eve: EveSandbox, reader: Reader) -> None:
         reader.read(asked("wallet"))
