@@ -83,8 +83,11 @@ class CharacterAdmin(ReadOnly):
     list_display = ("name", "id", "user", "state", "corporation_id", "security_status", "created_at")
     list_filter = ("grant__status", "created_at")
     search_fields = ("name", "=id", "user__username")
-    list_select_related = ("user", "grant")
+    list_select_related = ("user",)
     actions = ("new_tokens", "refresh", "collect")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Character]:
+        return super().get_queryset(request).with_grants()  # type: ignore[attr-defined, no-any-return]  # of its manager
 
     @admin.display(description="grant", ordering="grant__status")
     def state(self, character: Character) -> str:
@@ -116,7 +119,7 @@ class GrantAdmin(ReadOnly):
     actions = ("new_tokens",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Grant]:
-        return super().get_queryset(request).defer("access_token", "refresh_token")
+        return super().get_queryset(request).without_tokens()  # type: ignore[attr-defined, no-any-return]  # of its manager
 
     @admin.action(description="Ask for new tokens", permissions=["enqueue"])
     def new_tokens(self, request: HttpRequest, queryset: QuerySet[Grant]) -> None:

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -32,7 +33,7 @@ SESSION: Final = "eve-login"  # state and verifier of the login that was begun l
 @require_safe
 def characters(request: HttpRequest) -> HttpResponse:
     """The user's characters, what they allow, and what went wrong."""
-    own = Character.objects.filter(user=request.user.pk).select_related("grant").prefetch_related("snapshots")
+    own = Character.objects.with_grants().filter(user=request.user.pk).annotate(known=Count("snapshots"))
     return render(request, "eve/characters.html", {"characters": own})
 
 

@@ -13,9 +13,9 @@ from .fields import EncryptedTextField
 
 
 class CharacterQuerySet(models.QuerySet["Character"]):
-    def allowed(self) -> CharacterQuerySet:
-        """Those that we can ask ESI about in their name."""
-        return self.filter(grant__status=Grant.Status.LIVE)
+    def with_grants(self) -> CharacterQuerySet:
+        """With what their owners allowed, but no token: nobody needs one to look, and its key may be lost."""
+        return self.select_related("grant").defer("grant__access_token", "grant__refresh_token")
 
 
 class Character(models.Model):
@@ -43,6 +43,10 @@ class Character(models.Model):
 class GrantQuerySet(models.QuerySet["Grant"]):
     def live(self) -> GrantQuerySet:
         return self.filter(status=Grant.Status.LIVE)
+
+    def without_tokens(self) -> GrantQuerySet:
+        """Rows that are read without deciphering anything."""
+        return self.defer("access_token", "refresh_token")
 
 
 class Grant(models.Model):

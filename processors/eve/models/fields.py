@@ -21,6 +21,9 @@ else:
 class CannotDecrypt(Exception):
     """A column was written with a key that FIELD_KEYS does not have."""
 
+    def __str__(self) -> str:
+        return str(self.__doc__)
+
 
 def keys() -> MultiFernet:
     """The keys as the settings have them now."""

@@ -178,7 +178,8 @@ def log_in(user_id: int, told: Claims, tokens: Tokens) -> Character:
     What we know of a character that came from another user's account is deleted: it was its former owner's.
     """
     known = Character.objects.select_for_update().filter(pk=told.character_id).first()
-    grant = Grant.objects.filter(pk=told.character_id).first()
+    grants = Grant.objects.filter(pk=told.character_id)  # whose older tokens may be of a key that is lost
+    serial = grants.select_for_update().values_list("serial", flat=True).first()
     if known and known.user_id != user_id and known.owner_hash != told.owner:
         known.delete()
     character, _ = Character.objects.update_or_create(
@@ -191,7 +192,8 @@ def log_in(user_id: int, told: Claims, tokens: Tokens) -> Character:
         "expires_at": Now() + timedelta(seconds=told.lifetime),
         "refreshed_at": Now(),
         "refreshing_until": None,
-        "serial": grant.serial + 1 if grant else 0,
+        "serial": 0 if serial is None else serial + 1,
     } | ALIVE
-    Grant.objects.update_or_create(character=character, defaults=columns)
+    if not grants.update(**columns):
+        Grant.objects.create(character=character, **columns)
     return character

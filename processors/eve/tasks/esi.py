@@ -98,7 +98,7 @@ def esi_refresh(payload: EsiRefresh, job: JobContext) -> EsiRefreshed:
 
 def _by_scope(character: Character, wanted: list[Asked]) -> tuple[list[Asked], list[str]]:
     """What the character allows, and the scopes that the rest would need."""
-    grant = Grant.objects.live().filter(character=character).first()
+    grant = Grant.objects.live().without_tokens().filter(character=character).first()
     scopes = {"", *(grant.scopes if grant else ())}
     missing = {asked.endpoint.scope for asked in wanted} - scopes
     return [asked for asked in wanted if asked.endpoint.scope in scopes], sorted(missing)
@@ -125,7 +125,7 @@ class EsiRefreshQueued(Told):
 def esi_refresh_due(payload: EsiRefreshDue, job: JobContext) -> EsiRefreshQueued:
     """Enqueue a refresh of each group of each character of which ESI may tell something new."""
     enqueued = 0
-    grants = Grant.objects.live().select_related("character").order_by("pk").iterator(CHUNK)
+    grants = Grant.objects.live().without_tokens().select_related("character").order_by("pk").iterator(CHUNK)
     while some := list(islice(grants, CHUNK)):
         jobs = [
             (

@@ -97,7 +97,7 @@ def _asking(character: Character, job: JobContext) -> history.Read:
         lambda refused: sso.access_token(character.pk, renew=refused),
         step=lambda: job.progress(next(pages), note="pages"),
     )
-    grant = Grant.objects.filter(character=character).first()
+    grant = Grant.objects.without_tokens().filter(character=character).first()
 
     def ask(name: str) -> object:
         endpoint = endpoints.named(name)

@@ -4,10 +4,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from cryptography.fernet import Fernet
 from django.contrib.auth import get_user_model
 from django.test import Client
+from django.urls import reverse
 
 from jobs.models import Job
+from jobs.processor import enqueue
 from jobs.testing import perform
 from processors.eve import sso
 from processors.eve.esi.endpoints import SCOPES
@@ -117,6 +120,21 @@ def test_a_new_login_revives_a_dead_grant(eve: EveSandbox, ada: Client) -> None:
     log_in(eve, ada)
     grant = Grant.objects.get()
     assert (grant.status, grant.reason, grant.died_at, grant.told_at) == ("live", "", None, None)
+
+
+def test_a_new_login_helps_when_the_key_of_the_tokens_is_lost(
+    eve: EveSandbox, ada: Client, admin_client: Client, settings: Any
+) -> None:
+    log_in(eve, ada)
+    settings.FIELD_KEYS = [Fernet.generate_key().decode()]
+    assert b"Logged in since" in ada.get("/eve/").content
+    for page in ("character", "grant"):
+        assert admin_client.get(reverse(f"admin:eve_{page}_changelist")).status_code == 200
+        assert admin_client.get(reverse(f"admin:eve_{page}_change", args=[PILOT])).status_code == 200
+    perform(enqueue("esi_refresh_due"))
+    log_in(eve, ada)
+    assert sso.access_token(PILOT)
+    assert Grant.objects.get().serial == 1
 
 
 def test_a_character_that_was_sold_begins_anew(eve: EveSandbox, ada: Client) -> None:
