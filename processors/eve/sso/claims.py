@@ -54,7 +54,7 @@ def read(token: str, keys: KeySet, client_id: str) -> Claims:
         raise UnknownKey(str(error)) from None
     except (JoseError, ValueError) as error:  # their texts name claims and keys, never the token
         raise Untrue(f"{type(error).__name__}: {error}") from None
-    subject = SUBJECT.fullmatch(claims["sub"])
+    subject = SUBJECT.fullmatch(str(claims["sub"]))
     if subject is None:
         raise Untrue("its subject is no character")
     if client_id not in claims["aud"] or isinstance(claims["aud"], str):

@@ -39,6 +39,7 @@ METADATA: Final = ".well-known/oauth-authorization-server"
 KEPT: Final = 3600.0  # seconds that the service's addresses and keys are believed
 TIMEOUT: Final = httpx2.Timeout(15, connect=5)
 MAX_AFTER: Final = 3600.0  # seconds that the service may keep us away
+OFF_FOR: Final = 300.0  # seconds between two looks whether it still refuses our application
 GONE: Final = ("invalid_grant", "invalid_token")
 
 T = TypeVar("T")
@@ -48,8 +49,11 @@ class Refused(Discard):
     """The single sign-on does not take this code or refresh token, and never will."""
 
 
-class Misconfigured(Discard):
+class Misconfigured(Snooze):
     """The single sign-on refuses our application (EVE_CLIENT_ID, EVE_CLIENT_SECRET): no job would succeed."""
+
+    def __init__(self) -> None:
+        super().__init__(after=OFF_FOR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,8 @@ class Sso:
             raise
         except Retry as error:
             raise self._trouble(str(error)) from None
-        except Misconfigured as refused:
+        except Misconfigured as refused:  # of any queue: they wait, and no grant is given up
+            self._upstream.slow_down(OFF_FOR)
             log.error("%s The queue %s is paused.", refused, TOKENS)
             pause_queue(TOKENS, reason=str(refused))
             raise

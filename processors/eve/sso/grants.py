@@ -14,11 +14,11 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
-from jobs.errors import Discard, JobError, Retry, Snooze
+from jobs.errors import Discard, Retry, Snooze
 from jobs.processor import enqueue
 
 from ..models import Character, Grant
-from .claims import Claims, UnknownKey, Untrue
+from .claims import Claims, UnknownKey
 from .client import Refused, Tokens, sso
 
 SPARE: Final = timedelta(seconds=60)  # that a token must still be good for
@@ -91,9 +91,9 @@ def _refreshed(grant: Grant) -> Grant:
         raise
     try:
         told = sso().claims(tokens)
-    except (Untrue, JobError) as error:
+    except Exception as error:
         _keep(grant, Tokens(access="", refresh=tokens.refresh), UNUSABLE)  # the old one may be good no longer
-        raise Retry(f"an access token that cannot be trusted: {error}") from None
+        raise Retry(f"an access token that cannot be trusted: {error}") from error
     if told.character_id != grant.pk:
         raise _end(grant, f"its tokens are those of character {told.character_id}")
     if told.owner != grant.character.owner_hash:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from jobs.errors import RateLimited, Retry
 from jobs.models import Job, Queue, Status
 from jobs.processor import enqueue
+from jobs.sessions import without_side_session
 from jobs.testing import drain, perform
 from processors.eve import sso
 from processors.eve.esi import client
@@ -160,11 +161,15 @@ def test_a_429_keeps_everybody_away_for_as_long_as_told(eve: EveSandbox, pilot: 
 
 
 @pytest.mark.parametrize("fault", ["sso-invalid-client", "sso-html"])
-def test_a_refused_application_pauses_the_queue_and_no_grant_dies(
+def test_a_refused_application_pauses_the_queue_and_puts_off_all_that_need_a_token(
     eve: EveSandbox, pilot: Character, fault: str
 ) -> None:
     eve.fail(fault)
-    assert refresh(pilot).status == Status.FAILED
+    wallet = {"characterId": pilot.pk, "userId": pilot.user_id, "group": "CHARACTER_WALLET"}
+    with without_side_session():
+        jobs = [refresh(pilot), *(perform(enqueue("esi_refresh", wallet)) for _ in range(2))]
+    assert [(job.status, job.attempt) for job in jobs] == [(Status.SCHEDULED, 0)] * 3
+    assert len(eve.received(route="v2/oauth/token")) == 1
     assert Grant.objects.get().status == "live"
     assert "EVE_CLIENT_ID" in Queue.objects.get(name="token_refresh").reason
 
@@ -177,8 +182,11 @@ def test_a_refused_application_pauses_the_queue_and_no_grant_dies(
         {"aud": ["9d1a6c2f0b5e4f7e8a3c"]},
         {"exp": 1534412504, "iat": 1534411304},
         {"sub": "CORPORATION:EVE:1"},
+        {"sub": 1337512245},
+        {"aud": 1},
+        {"exp": "soon"},
     ],
-    ids=lambda claims: next(iter(claims)),
+    ids=str,
 )
 def test_a_token_with_wrong_claims_is_not_used_but_what_came_with_it_is_kept(
     eve: EveSandbox, pilot: Character, claims: dict[str, Any]
