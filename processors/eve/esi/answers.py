@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
@@ -17,7 +18,7 @@ from .client import Answer
 from .endpoints import Asked
 
 MARGIN: Final = timedelta(seconds=1)  # HTTP's times are whole seconds
-ASKING: Final = timedelta(seconds=90)  # longer than a call may take, and another with new tokens
+ASKING: Final = timedelta(seconds=60)  # longer than a call may take, and another with new tokens
 NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)  # the expiry of an answer that is asked for and has not come yet
 SOON: Final = timedelta(seconds=2)
 USED: Final = timedelta(minutes=1)  # how exactly the last use is known: a write each time would be too many
@@ -55,13 +56,17 @@ def find(key: str) -> Page | None:
 
 
 @contextmanager
-def asking(key: str, asked: Asked, kept: Page | None) -> Iterator[None]:
-    """While we ask for an answer nobody else does. Raises Snooze when somebody is at it, or has just been."""
+def asking(key: str, asked: Asked, kept: Page | None, job: UUID | None = None) -> Iterator[None]:
+    """While we ask for an answer nobody else does. Raises Snooze when somebody is at it, or has just been.
+
+    A job that runs again, because its worker was lost while it asked, does not wait for itself.
+    """
     rows = EsiAnswer.objects.filter(key=key)
     if kept is None:
         EsiAnswer.objects.bulk_create([_unanswered(key, asked)], ignore_conflicts=True)
-    free = rows.idle().filter(expires_at=kept.expires_at if kept else NEVER)
-    if not free.update(asked_until=Now() + ASKING):
+    ours = rows.filter(asked_by=job) if job else rows.none()
+    free = (rows.idle() | ours).filter(expires_at=kept.expires_at if kept else NEVER)
+    if not free.update(asked_until=Now() + ASKING, asked_by=job):
         raise Snooze(f"{key}: another job is asking for it", after=SOON)
     try:
         yield

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -40,10 +41,13 @@ class Reading:
 
 
 class Reader:
-    """Reads for one character. `whole` asks without ETags; `step` is called before each page."""
+    """Reads for one character, and a job. `whole` asks without ETags; `step` is called before each page."""
 
-    def __init__(self, token: Token, *, whole: bool = False, step: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, token: Token, *, job: UUID | None = None, whole: bool = False, step: Callable[[], None] = lambda: None
+    ) -> None:
         self._token = token
+        self._job = job
         self._whole = whole
         self._step = step
         self._calls = 0
@@ -80,7 +84,7 @@ class Reader:
             return kept
         self._calls += 1
         etag = kept.etag if kept and not self._whole else ""
-        with answers.asking(key, asked, kept):
+        with answers.asking(key, asked, kept, self._job):
             return answers.keep(key, asked, self._call(asked, query, etag), kept)
 
     def _call(self, asked: Asked, query: Mapping[str, str], etag: str) -> Any:

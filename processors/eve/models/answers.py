@@ -39,6 +39,7 @@ class EsiAnswer(models.Model):
     used_at = models.DateTimeField(db_default=Now(), db_index=True)
     fetched_at = models.DateTimeField(db_default=Now())
     asked_until = models.DateTimeField(null=True, blank=True)  # somebody asks for a newer one until then
+    asked_by = models.UUIDField(null=True, blank=True)  # the job that does, or did last
     body = models.JSONField()
     size = models.PositiveIntegerField(default=0)  # bytes of the body
 

@@ -80,7 +80,10 @@ def esi_refresh(payload: EsiRefresh, job: JobContext) -> EsiRefreshed:
     if not allowed:
         raise Discard(f"{character} has to log in again, with the scopes {', '.join(missing)}")
     reader = Reader(
-        lambda refused: sso.access_token(character.pk, renew=refused), whole=payload.skip_cache, step=job.check
+        lambda refused: sso.access_token(character.pk, renew=refused),
+        job=job.id,
+        whole=payload.skip_cache,
+        step=job.check,
     )
     told: list[EndpointRefreshed] = []
     errors: list[Retry | Discard] = []

@@ -95,6 +95,7 @@ def _asking(character: Character, job: JobContext) -> history.Read:
     pages = count()
     reader = Reader(
         lambda refused: sso.access_token(character.pk, renew=refused),
+        job=job.id,
         step=lambda: job.progress(next(pages), note="pages"),
     )
     grant = Grant.objects.without_tokens().filter(character=character).first()

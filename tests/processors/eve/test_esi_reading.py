@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.db.models import F
@@ -225,12 +226,16 @@ class TestTwoAtOnce:
         assert not EsiAnswer.objects.exists()
         assert reader.read(asked("wallet")).calls == 1
 
-    def test_wait_for_one_that_died_no_longer_than_it_could_ask(self, eve: EveSandbox, reader: Reader) -> None:
-        key, soon = answers.key(asked("wallet").path, {}), timezone.now() + answers.ASKING
-        EsiAnswer.objects.create(key=key, endpoint="wallet", body=[], expires_at=answers.NEVER, asked_until=soon)
-        with pytest.raises(Snooze):
-            reader.read(asked("wallet"))
-        EsiAnswer.objects.update(asked_until=timezone.now() - timedelta(seconds=1))
+    @pytest.mark.parametrize("same", [True, False])
+    def test_wait_for_one_that_died_save_for_itself(self, eve: EveSandbox, pilot: Character, same: bool) -> None:
+        died, soon = uuid4(), timezone.now() + answers.ASKING
+        asks = {"asked_until": soon, "asked_by": died, "expires_at": answers.NEVER}
+        EsiAnswer.objects.create(key=answers.key(asked("wallet").path, {}), endpoint="wallet", body=[], **asks)
+        reader = Reader(lambda refused: pilot.grant.access_token, job=died if same else uuid4())
+        if not same:
+            with pytest.raises(Snooze):
+                reader.read(asked("wallet"))
+            EsiAnswer.objects.update(asked_until=timezone.now() - timedelta(seconds=1))
         assert reader.read(asked("wallet")).calls == 1
 
     def test_take_turns_after_an_error(self, eve: EveSandbox, reader: Reader) -> None:
