@@ -5,6 +5,7 @@ whichever program is reading the settings: manage.py, celery or uvicorn.
 """
 
 import os
+from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlsplit
@@ -13,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import environ
 
 FLAGS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+FERNET_KEY = 32  # bytes
 PERIODS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -106,6 +108,19 @@ def url(name: str, default: str, schemes: Iterable[str]) -> str:
     if not known:
         refuse(name, f"an address that starts with {' or '.join(f'{scheme}://' for scheme in schemes)} is wanted")
     return value
+
+
+def fernet_keys(name: str) -> list[str]:
+    """Keys of 32 bytes, each in URL-safe base64, separated by commas."""
+    found = words(name)
+    for key in found:
+        try:
+            right = len(urlsafe_b64decode(key)) == FERNET_KEY
+        except ValueError:
+            right = False
+        if not right:
+            refuse(name, "each key is 32 random bytes in URL-safe base64")
+    return found
 
 
 def urls(name: str, schemes: Iterable[str]) -> dict[str, str]:

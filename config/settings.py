@@ -1,4 +1,7 @@
-"""Every setting of a deployment, read from the environment. `docs/settings.md` explains each."""
+"""Every setting of a deployment, read from the environment; those of the product lines are in `config.rooms`.
+
+`docs/settings.md` explains each.
+"""
 
 import ssl
 from datetime import timedelta
@@ -12,6 +15,7 @@ from django.templatetags.static import static
 from kombu import Queue
 
 from config import environment as env
+from config.rooms import *  # noqa: F403
 from jobs import logs
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -39,6 +43,8 @@ INSTALLED_APPS = [
     "jobs",
     "processors.bgg",
     "processors.crm",
+    "processors.papers",
+    "processors.eve",
 ]
 
 MIDDLEWARE = [
@@ -158,7 +164,12 @@ JOBS_QUEUES: dict[str, dict[str, Any]] = {
     "default": {"worker": "io", "intake": True},
     "bgg": {"worker": "io", "max_running": 3, "intake": True},
     "crm": {"worker": "io", "intake": True},
+    "ai": {"worker": "io", "max_running": 5, "intake": True},
     "reports": {"worker": "cpu", "intake": True},
+    "token_refresh": {"worker": "io", "max_running": 5, "intake": True},
+    "esi_refresh": {"worker": "io", "max_running": 10, "intake": True},
+    "historical_data": {"worker": "io", "max_running": 3, "intake": True},
+    "cache_cleanup": {"worker": "io", "max_running": 1, "intake": True},
     "cpu": {"worker": "cpu"},
 }
 JOBS_WORKERS: dict[str, dict[str, Any]] = {
@@ -184,7 +195,7 @@ if ROLE == "web" or ROLE in _threads:  # many threads share a few connections
     _database["CONN_MAX_AGE"] = 0
 else:  # a pool does not survive a fork
     _database["CONN_MAX_AGE"] = 600
-    _database["CONN_HEALTH_CHECKS"] = True
+_database["CONN_HEALTH_CHECKS"] = True  # a restart of Postgres costs no request and no attempt of a job
 DATABASES: dict[str, dict[str, Any]] = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -309,7 +320,9 @@ LOGGING = {
         "celery.app.trace": {"level": 100},  # nothing: it shows payloads, secrets too; `jobs` says how jobs end
         "axes": {"level": "WARNING"},
         "flower": {"level": "WARNING"},
-        "httpx2": {"level": "WARNING"},  # a line per request, with its query
+        "httpx": {"level": "WARNING"},  # a line per request, with its query
+        "httpx2": {"level": "WARNING"},
+        "google_genai": {"level": "WARNING"},
         "stripe": {"level": "WARNING"},  # two lines per request
         "django": {"handlers": [], "level": "INFO", "propagate": True},
         "django.server": {"handlers": [], "propagate": True},
@@ -342,17 +355,3 @@ DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "jobyard@localhost")
 ALERT_EMAILS = env.words("ALERT_EMAILS")
 ALERT_WEBHOOK_URL = env.url("ALERT_WEBHOOK_URL", "", ("https", "http")) if env.text("ALERT_WEBHOOK_URL") else ""
 SITE_URL = env.url("SITE_URL", "", ("https", "http")) if env.text("SITE_URL") else ""  # as people reach this site
-
-# --- Upstreams: the real addresses unless told otherwise -------------------------------------------
-BGG_URL = env.url("BGG_URL", "https://boardgamegeek.com/xmlapi2/", ("https", "http"))
-BGG_TOKEN = env.text("BGG_TOKEN")
-UPSTREAM_CONTACT = env.text("UPSTREAM_CONTACT")  # an address or page for whoever runs an upstream
-
-# --- The service CRM -------------------------------------------------------------------------------
-CRM_SIGNATURE = env.text("CRM_SIGNATURE").replace("\\n", "\n")  # under each mail to a customer
-CRM_TIME_ZONE = env.zone("CRM_TIME_ZONE", "UTC")  # in which customers are told times
-CRM_WEBHOOKS = env.urls("CRM_WEBHOOKS", ("https", "http"))  # whoever has such an address may write: a secret
-CRM_REPORT_FONT = env.text("CRM_REPORT_FONT", "DejaVuSans.ttf")  # of PDFs: a TrueType file that is installed
-STRIPE_URL = env.url("STRIPE_URL", "https://api.stripe.com", ("https", "http"))
-STRIPE_API_KEY = env.text("STRIPE_API_KEY")
-STRIPE_WEBHOOK_SECRET = env.text("STRIPE_WEBHOOK_SECRET")  # of the endpoint at /crm/webhook/stripe

@@ -68,17 +68,28 @@ class InvalidSchedule(JobError, ValueError):
 
 
 class Discard(JobError):
-    """The job can never succeed: no further attempt is made."""
+    """The job can never succeed: no further attempt is made.
+
+    `result` is what it has nevertheless: kept with the failed job, as JSON or a pydantic model.
+    """
+
+    def __init__(self, message: str = "", *, result: object = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class Retry(JobError):
-    """This attempt failed; make another one after `after` (the processor's backoff when None)."""
+    """This attempt failed; make another one after `after` (the processor's backoff when None).
+
+    `result` is kept as with `Discard` where no attempt is left.
+    """
 
     classification = "retryable"
 
-    def __init__(self, message: str = "", *, after: timedelta | float | None = None) -> None:
+    def __init__(self, message: str = "", *, after: timedelta | float | None = None, result: object = None) -> None:
         super().__init__(message)
         self.after = seconds(after)
+        self.result = result
 
 
 class RateLimited(Retry):

@@ -20,12 +20,13 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as CeleryRetry
 from django.conf import settings
 from django.utils import timezone
+from pydantic import BaseModel
 
 from jobs import lifecycle, logs
 from jobs.calling import Processor
 from jobs.context import JobContext
 from jobs.encoding import encode, storable
-from jobs.errors import Cancelled, InvalidResult, JobError, JobTimeout, Retry, Snooze
+from jobs.errors import Cancelled, Discard, InvalidResult, JobError, JobTimeout, Retry, Snooze
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
 from jobs.payload import Backoff, secrets, without
 
@@ -101,9 +102,22 @@ def of_error(task: Processor, job: Claimed, error: BaseException, trace: str, pa
         job.run,
         verb,
         delay=delay,
+        result=_kept(error),
         error=Error(type(shown).__name__, *told, _classification(shown, verb)),
         max_attempts=getattr(error, "max_attempts", None) if isinstance(error, CeleryRetry) else None,
     )
+
+
+def _kept(error: BaseException) -> str | None:
+    """What a job that ends so has nevertheless."""
+    if not isinstance(error, Discard | Retry) or error.result is None:
+        return None
+    result = error.result
+    try:
+        return _encode(result.model_dump(mode="json", by_alias=True) if isinstance(result, BaseModel) else result)
+    except InvalidResult as refused:  # the job failed for another reason: that is what it says
+        log.warning("what a failed job would keep was left out: %s", refused)
+        return None
 
 
 def redactor(task: Processor, job: Claimed) -> Callable[[str], str]:

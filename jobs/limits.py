@@ -27,6 +27,11 @@ _WAIT = """
 SELECT extract(epoch FROM greatest(next_at, open_until) - clock_timestamp())::float8, open_until > clock_timestamp()
 FROM jobs_limit WHERE name = %(name)s
 """
+_LOOK = """
+SELECT extract(epoch FROM greatest(next_at, open_until) - clock_timestamp())::float8,
+    coalesce(open_until > clock_timestamp(), false)
+FROM jobs_limit WHERE name = %(name)s AND greatest(next_at, open_until) > clock_timestamp()
+"""
 _SLOW_DOWN = """
 INSERT INTO jobs_limit AS l (name, next_at) VALUES (%(name)s, clock_timestamp() + %(seconds)s * interval '1 second')
 ON CONFLICT (name) DO UPDATE SET next_at = greatest(l.next_at, excluded.next_at)
@@ -44,7 +49,7 @@ ON CONFLICT (name) DO UPDATE SET failures = l.failures + 1,
 class Upstream:
     """A service that our jobs call: at most one call each `interval` seconds, over all workers."""
 
-    def __init__(self, name: str, *, interval: float) -> None:
+    def __init__(self, name: str, *, interval: float = 0.0) -> None:
         self.name = name
         self.interval = interval
 
@@ -65,8 +70,18 @@ class Upstream:
                 wait = max(0.0, float(taken[0][0]))
                 return asked + wait, time.monotonic() + wait
             ((seconds, broken),) = fetch(_WAIT, {"name": self.name})
+        raise self._not_now(seconds, broken)
+
+    def check(self) -> None:
+        """Raise Snooze while nobody may call, for upstreams that set no pace but count calls and say when to stop."""
+        with side_session():
+            closed = fetch(_LOOK, {"name": self.name})
+        if closed:
+            raise self._not_now(*closed[0])
+
+    def _not_now(self, seconds: float, broken: bool) -> Snooze:
         reason = "its last calls failed" if broken else "its limit is used up"
-        raise Snooze(f"{self.name}: {reason}", after=timedelta(seconds=max(0.0, seconds)))
+        return Snooze(f"{self.name}: {reason}", after=timedelta(seconds=max(0.0, seconds)))
 
     def slow_down(self, seconds: float) -> None:
         """Let nobody call for this long, as the upstream asked."""

@@ -7,6 +7,7 @@ or roll back with, the author's transaction: progress, log lines, limits.
 
 import copy
 import os
+import select
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -83,6 +84,8 @@ def side_session() -> Iterator[None]:
             wrapper.inc_thread_sharing()
             _side = (os.getpid(), wrapper)
         ours, theirs = _side[1], connections[DEFAULT_DB_ALIAS]
+        if _was_ended(ours):
+            ours.close()
         connections[DEFAULT_DB_ALIAS] = ours
         try:
             yield
@@ -92,6 +95,19 @@ def side_session() -> Iterator[None]:
             raise
         finally:
             connections[DEFAULT_DB_ALIAS] = theirs
+
+
+def _was_ended(wrapper: BaseDatabaseWrapper) -> bool:
+    """Whether the server has said something to an idle session, which can only be that it is over.
+
+    Asks the socket, not the server: a job must not lose an attempt to a restart that happened before it began.
+    """
+    session = wrapper.connection
+    if session is None or session.closed:
+        return session is not None
+    poll = select.poll()
+    poll.register(session.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from cryptography.fernet import Fernet
 
 from jobs.management import embedded
 
@@ -34,6 +35,7 @@ def pytest_load_initial_conftests() -> None:
         embedded.export(postgres, valkey)
         # As in production, for the processes that tests start.
         os.environ.update(SECRET_KEY=secrets.token_urlsafe(50), ALLOWED_HOSTS="localhost,127.0.0.1", DEBUG="")
+        os.environ["FIELD_KEYS"] = Fernet.generate_key().decode()
         _own.extend([valkey, postgres])
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     os.environ["REDIS_URL"] = os.environ["REDIS_URL"].rpartition("/")[0] + f"/{number}"

@@ -49,7 +49,7 @@ class Error:
 
 @dataclass(slots=True)
 class Outcome:
-    """The report of one run. `seconds` is how long the body ran; `result` is JSON."""
+    """The report of one run. `seconds` is how long the body ran; `result` is JSON, kept when the job ends with it."""
 
     id: UUID
     run: int
@@ -76,7 +76,7 @@ CASE WHEN d.verb = 'complete' THEN 'completed'
 _FINISH = f"""
 UPDATE jobs_job j SET
     status = {_NEXT_STATUS},
-    result = CASE WHEN d.verb = 'complete' THEN d.result::jsonb END,
+    result = CASE WHEN {_NEXT_STATUS} IN ('completed', 'failed') THEN d.result::jsonb END,
     attempt = CASE WHEN d.verb IN ('snooze', 'give back', 'lose') THEN greatest(j.attempt - 1, 0) ELSE j.attempt END,
     max_attempts = greatest(j.max_attempts, d.max_attempts),
     losses = CASE WHEN d.verb = 'lose' THEN j.losses + 1 ELSE j.losses END,

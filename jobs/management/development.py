@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -102,6 +103,7 @@ def credentials() -> dict[str, str]:
     made = {
         "SECRET_KEY": secrets.token_urlsafe(50),
         "CRON_SECRET": secrets.token_urlsafe(24),
+        "FIELD_KEYS": urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "DEMO_LOGIN": "demo",
         "DEMO_PASSWORD": secrets.token_urlsafe(12),
     }

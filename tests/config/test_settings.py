@@ -45,8 +45,9 @@ def refusal(**environment: str) -> str:
 
 
 def test_every_variable_is_in_the_docs_and_the_other_way_round() -> None:
-    read = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', (ROOT / "config/settings.py").read_text()))
-    read |= set(re.findall(r'"([A-Z_]+)": [01]\b', (ROOT / "config/settings.py").read_text()))  # older names
+    code = "".join((ROOT / name).read_text() for name in ("config/settings.py", "config/rooms.py"))
+    read = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', code))
+    read |= set(re.findall(r'"([A-Z_]+)": [01]\b', code))  # older names
     read |= {"REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "REDIS_DB"}
     documented = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/settings.md").read_text(), re.M))
     assert documented - {"SANDBOX_PORT", "SANDBOX_SMTP_PORT", "SANDBOX_WITHOUT_DEBUG"} == read
@@ -65,6 +66,30 @@ def test_older_names_are_read_as_their_systems_gave_them() -> None:
     assert settings(*names, MAX_JOB_ATTEMPTS="3", RETRY_BASE_DELAY="500") == [3, 0.5, 60.0, 1.0]
 
 
+def test_the_paper_manager_s_environment_is_read_as_it_was() -> None:
+    names = ("REDIS_URL", "JOBS_WORKERS['io']['concurrency']", "AI_MAX_ATTEMPTS", "AI_RETRY_BASE_DELAY")
+    given = {
+        "REDIS_URL": "redis://localhost:6379",
+        "WORKER_CONCURRENCY": "5",
+        "MAX_JOB_ATTEMPTS": "4",
+        "RETRY_BASE_DELAY": "1500",
+        "RETRY_MAX_DELAY": "20000",
+    }
+    assert settings(*names, "AI_RETRY_MAX_DELAY", **given) == ["redis://localhost:6379", 5, 4, 1.5, 20.0]
+    assert settings(*names[2:], "AI_RETRY_MAX_DELAY") == [3, 2.0, 30.0]
+
+
+def test_further_providers_of_analyses_are_named_with_their_address() -> None:
+    given = {"AI_COMPATIBLE": "groq=https://api.groq.com/openai/v1", "GROQ_API_KEY": "gsk-1", "GROQ_MODEL": "llama"}
+    (provider,) = settings("AI_PROVIDERS['groq']", **given)
+    assert provider == {
+        "speaks": "openai",
+        "url": "https://api.groq.com/openai/v1",
+        "key": "gsk-1",
+        "model": "llama",
+    }
+
+
 @pytest.mark.parametrize("name", ["WORKER_CONCURRENCY", "JOB_QUEUE_CONCURRENCY", "BULLMQ_CONCURRENCY"])
 def test_each_name_of_the_concurrency(name: str) -> None:
     assert settings("JOBS_WORKERS['io']['concurrency']", **{name: "7"}) == [7]
@@ -76,6 +101,8 @@ def test_each_name_of_the_concurrency(name: str) -> None:
         ({"WORKER_CONCURRENCY": "many"}, "WORKER_CONCURRENCY"),
         ({"WORKER_CONCURRENCY": "0"}, "WORKER_CONCURRENCY"),
         ({"WORKER_CONCURRENCY": "5", "BULLMQ_CONCURRENCY": "6"}, "WORKER_CONCURRENCY and BULLMQ_CONCURRENCY"),
+        ({"AI_COMPATIBLE": "groq=https://x.example/v1"}, "GROQ_MODEL"),
+        ({"AI_COMPATIBLE": "openai=https://x.example/v1", "OPENAI_MODEL": "x"}, "AI_COMPATIBLE"),
         ({"MAX_JOB_ATTEMPTS": "3", "BULLMQ_MAX_RETRIES": "3"}, "MAX_JOB_ATTEMPTS and BULLMQ_MAX_RETRIES"),
         ({"RETRY_BASE_DELAY": "2000", "RETRY_MAX_DELAY": "1000"}, "RETRY_MAX_DELAY"),
         ({"JOB_QUEUE_PERSISTENCE": "false"}, "JOB_QUEUE_PERSISTENCE"),

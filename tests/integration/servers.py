@@ -58,10 +58,10 @@ def flower(log: Path, port: int, site_port: int) -> Server:
     return Server(log, ["manage.py", "flower"], port, "/flower/healthcheck", role="flower", **ports)
 
 
-def site(log: Path, port: int, flower_port: int) -> Server:
+def site(log: Path, port: int, flower_port: int, **changes: str) -> Server:
     """With DEBUG, which needs no collected static files."""
     command = ["-m", "uvicorn", "config.asgi:application", "--port", str(port), "--lifespan", "off"]
-    return Server(log, command, port, "/readyz", role="web", FLOWER_PORT=str(flower_port), DEBUG="true")
+    return Server(log, command, port, "/readyz", role="web", FLOWER_PORT=str(flower_port), DEBUG="true", **changes)
 
 
 def simulated_upstreams(log: Path) -> tuple[Server, dict[str, Any]]:

@@ -86,7 +86,7 @@ def operator(db: None) -> Iterator[Client]:
     never.delete()
 
 
-def kept() -> list[str]:
+def kept(secret: str = CANARY) -> list[str]:
     """Where in the database it is, besides the columns that are for it."""
     found = []
     with connection.cursor() as cursor:
@@ -94,7 +94,7 @@ def kept() -> list[str]:
         for table, column in cursor.fetchall():
             if (table, column) not in MAY_HAVE_IT:
                 statement = f'SELECT count(*) FROM "{table}" WHERE "{column}"::text LIKE %s'  # noqa: S608
-                cursor.execute(statement, [f"%{CANARY}%"])
+                cursor.execute(statement, [f"%{secret}%"])
                 found += [f"{table}.{column}"] if cursor.fetchone()[0] else []
     return found
 

@@ -167,6 +167,16 @@ class TestAnError:
         assert "raise error" in failure.traceback
         assert "Awkward: 5: no idea" in failure.traceback
 
+    @pytest.mark.parametrize("error", [Discard("x", result={"half": 1}), Retry("x", result={"half": 1})])
+    def test_that_ends_the_job_may_keep_what_there_is(self, error: Exception) -> None:
+        job = performed(raising(error), max_attempts=1)
+        assert (job.status, job.result) == (Status.FAILED, {"half": 1})
+
+    def test_keeps_nothing_that_cannot_be_stored_and_stays_what_it_is(self, caplog: pytest.LogCaptureFixture) -> None:
+        job = performed(raising(Discard("no such game", result={1, 2})))
+        assert (job.status, job.result, job.failures.get().message) == (Status.FAILED, None, "no such game")
+        assert "what a failed job would keep was left out" in caplog.text
+
     def test_without_a_message_has_the_first_line_of_its_docstring(self) -> None:
         assert performed(raising(Discard())).failures.get().message.startswith("The job can never succeed")
         assert str(Dropped()) == "Our own kind of retry."

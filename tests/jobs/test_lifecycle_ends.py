@@ -239,14 +239,20 @@ class TestAResult:
         ended(started(), Verb.COMPLETE, result=result)
         assert fetch("SELECT result::text FROM jobs_job", {}) == [(result,)]
 
-    def test_is_kept_of_a_completed_run_only(self) -> None:
-        claimed = started()
-        ended(claimed, Verb.FAIL, result="1")
-        assert row(claimed).result is None
+    @pytest.mark.parametrize(
+        ("verb", "max_attempts", "kept"),
+        [(Verb.FAIL, 3, 1), (Verb.RETRY, 1, 1), (Verb.RETRY, 3, None), (Verb.SNOOZE, 1, None), (Verb.CANCEL, 1, None)],
+    )
+    def test_is_kept_of_a_run_that_ends_the_job_completed_or_failed(
+        self, verb: Verb, max_attempts: int, kept: int | None
+    ) -> None:
+        claimed = started(max_attempts=max_attempts)
+        ended(claimed, verb, result="1")
+        assert row(claimed).result == kept
 
     def test_of_an_earlier_life_goes_when_the_job_is_retried(self) -> None:
         claimed = started()
-        ended(claimed, Verb.CANCEL, progress='{"percent": 50}')
+        ended(claimed, Verb.FAIL, result="1", progress='{"percent": 50}')
         lifecycle.retry([claimed.id], actor="ann")
         assert (row(claimed).result, row(claimed).progress) == (None, None)
 

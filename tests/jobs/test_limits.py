@@ -157,6 +157,33 @@ class TestTheBreaker:
             slow.acquire()
 
 
+class TestALook:
+    def test_takes_no_slot_and_leaves_no_row(self, slow: Upstream) -> None:
+        slow.check()
+        slow.check()
+        assert not Limit.objects.exists()
+
+    def test_says_how_long_the_upstream_wants_to_be_left_alone(self, slow: Upstream) -> None:
+        slow.slow_down(300)
+        with pytest.raises(Snooze, match="slow: its limit is used up") as raised:
+            slow.check()
+        assert 60 < raised.value.after <= 300
+        Upstream("other").check()
+
+    def test_ends_at_an_open_breaker(self, slow: Upstream) -> None:
+        for _ in range(BREAK_AFTER):
+            slow.check()
+            slow.failed()
+        with pytest.raises(Snooze, match="slow: its last calls failed") as raised:
+            slow.check()
+        assert 0 < raised.value.after <= BREAK_FOR
+
+    def test_is_free_again_when_the_time_is_over(self, slow: Upstream) -> None:
+        slow.slow_down(300)
+        Limit.objects.update(next_at=Now() - timedelta(seconds=1))
+        slow.check()
+
+
 def test_a_job_that_may_not_call_yet_is_snoozed_without_using_an_attempt(slow: Upstream) -> None:
     slow.slow_down(300)
 

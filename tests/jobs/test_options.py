@@ -256,7 +256,8 @@ def test_a_wrong_option_is_named_and_nothing_is_stored(options: dict[str, Any], 
 
 @pytest.mark.parametrize("queue", ["nowhere", "Default", "celery"])
 def test_an_unknown_queue_is_told_with_the_known_ones(queue: str) -> None:
-    with pytest.raises(UnknownQueue, match=f"unknown queue '{queue}': the queues are bgg, cpu, crm, default, reports"):
+    known = "ai, bgg, cpu, crm, default, reports"
+    with pytest.raises(UnknownQueue, match=f"unknown queue '{queue}': the queues are {known}"):
         improvise.enqueue({}, queue=queue)
     with pytest.raises(UnknownQueue):
         add_up.apply_async((1, 2), queue=queue)

@@ -24,6 +24,11 @@ def backend() -> int:
     return process
 
 
+def end_session(process: int) -> None:
+    """As a restart does. Returns when it is over."""
+    fetch("SELECT pg_terminate_backend(%(process)s, 30000)", {"process": process})
+
+
 def in_a_thread(act: Callable[[], Any]) -> Any:
     answer: list[Any] = []
 
@@ -143,12 +148,24 @@ class TestSideSession:
             note("after")
         assert notes() == ["after"]
 
-    def test_heals_after_its_connection_was_lost(self) -> None:
+    def test_is_made_anew_where_it_was_ended_meanwhile(self) -> None:
         with side_session():
             lost = backend()
-        fetch("SELECT pg_terminate_backend(%(lost)s)", {"lost": lost})
-        with pytest.raises(Exception, match=r"terminat|closed|lost"), side_session():
-            note("lost")
+        end_session(lost)
+        with side_session():
+            note("after")
+            assert backend() != lost
+        assert notes() == ["after"]
+
+    def test_heals_after_its_connection_was_lost(self) -> None:
+        def note_in_an_ended_session() -> None:
+            with side_session():
+                lost = backend()
+                in_a_thread(lambda: end_session(lost))
+                note("lost")
+
+        with pytest.raises(Exception, match=r"terminat|closed|lost"):
+            note_in_an_ended_session()
         with side_session():
             note("after")
         assert notes() == ["after"]

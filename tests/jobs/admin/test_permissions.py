@@ -39,6 +39,13 @@ ON_LISTS = {
     ("visit", "remind"): ADD,
     ("visit", "ask_for_review"): ADD,
     ("invoice", "charge"): ADD,
+    ("paper", "analyse"): ADD,
+    ("analysis", "retry"): RETRY,
+    ("providerstate", "switch_on"): "papers.change_providerstate",
+    **{("character", action): ADD for action in ("new_tokens", "refresh", "collect")},
+    ("grant", "new_tokens"): ADD,
+    ("esianswer", "clean"): ADD,
+    ("snapshot", "refresh"): ADD,
 }
 ON_PAGES = {
     ("job", "retry_job"): RETRY,

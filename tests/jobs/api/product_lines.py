@@ -3,18 +3,6 @@
 from jobs.processor import Backoff, JobContext, Payload, processor
 
 
-class Analysis(Payload):
-    paper_id: str
-    providers: list[str]
-
-
-@processor(queue="cpu", max_attempts=3)
-def ai_analysis(payload: Analysis, job: JobContext) -> dict[str, int]:
-    """Have a paper read by several providers."""
-    job.progress(1, 2, "openai")
-    return {"providers": len(payload.providers)}
-
-
 class Custom(Payload):
     user_id: int
     action: str

@@ -51,6 +51,16 @@ def worker(*queues: str, **fields: Any) -> Worker:
 # --- what it shows -----------------------------------------------------------------------------------------------
 
 
+def test_a_failed_job_shows_what_it_keeps(operator: Client) -> None:
+    kept, bare = started(), started()
+    ended(kept, Verb.FAIL, result='{"partial": true}')
+    ended(bare, Verb.FAIL)
+    page = text(operator, kept)
+    assert "Kept, although it failed." in page
+    assert "&quot;partial&quot;: true" in page
+    assert "None: it did not complete." in text(operator, bare)
+
+
 @pytest.mark.parametrize("status", Status)
 def test_jobs_in_every_state(
     status: Status, operator: Client, django_assert_max_num_queries: DjangoAssertNumQueries
