@@ -45,8 +45,9 @@ def refusal(**environment: str) -> str:
 
 
 def test_every_variable_is_in_the_docs_and_the_other_way_round() -> None:
-    read = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', (ROOT / "config/settings.py").read_text()))
-    read |= set(re.findall(r'"([A-Z_]+)": [01]\b', (ROOT / "config/settings.py").read_text()))  # older names
+    code = "".join((ROOT / name).read_text() for name in ("config/settings.py", "config/rooms.py"))
+    read = set(re.findall(r'env\.\w+\(\s*"([A-Z_]+)"', code))
+    read |= set(re.findall(r'"([A-Z_]+)": [01]\b', code))  # older names
     read |= {"REDIS_URL", "REDIS_HOST", "REDIS_PORT", "REDIS_PASSWORD", "REDIS_DB"}
     documented = set(re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/settings.md").read_text(), re.M))
     assert documented - {"SANDBOX_PORT", "SANDBOX_SMTP_PORT", "SANDBOX_WITHOUT_DEBUG"} == read
