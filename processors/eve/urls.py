@@ -9,4 +9,5 @@ urlpatterns = [
     path("", views.characters, name="characters"),
     path("login", views.login, name="login"),
     path("callback", views.callback, name="callback"),
+    path("<int:character_id>/forget", views.forget, name="forget"),
 ]

@@ -1,4 +1,4 @@
-"""One's characters, and their login at EVE Online: there and back, with PKCE.
+"""One's characters: their login at EVE Online, there and back, with PKCE; and their end.
 
 What a browser brings back counts only with the state that its session has, and a code is exchanged once.
 """
@@ -13,10 +13,10 @@ from django.contrib.auth.decorators import login_required
 from django.db import transaction
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from jobs.errors import JobError
 from jobs.processor import enqueue
@@ -72,6 +72,16 @@ def callback(request: HttpRequest) -> HttpResponse:
         payload = {"characterId": character.pk, "userId": user, "group": "CHARACTER_OVERVIEW"}
         enqueue("esi_refresh", payload, created_by=request.user.get_username())
     messages.success(request, f"{character} is logged in.")
+    return redirect("eve:characters")
+
+
+@login_required
+@require_POST
+def forget(request: HttpRequest, character_id: int) -> HttpResponse:
+    """Delete one's character with its tokens and all that is known of it. Its jobs that still wait will find nobody."""
+    character = get_object_or_404(Character, pk=character_id, user=request.user.pk)
+    character.delete()
+    messages.success(request, f"{character} is forgotten.")
     return redirect("eve:characters")
 
 

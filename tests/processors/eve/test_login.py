@@ -14,7 +14,7 @@ from jobs.processor import enqueue
 from jobs.testing import perform
 from processors.eve import sso
 from processors.eve.esi.endpoints import SCOPES
-from processors.eve.models import Character, Grant, Snapshot
+from processors.eve.models import Character, EsiAnswer, Grant, Snapshot
 from processors.eve.sandbox.world import PILOT
 from tests.processors.eve.rows import character
 from tests.processors.eve.sandbox import EveSandbox
@@ -153,6 +153,22 @@ def test_ones_own_other_account_keeps_what_is_known(eve: EveSandbox, ada: Client
     eve.control(owners={str(PILOT): "ada's other account"})
     log_in(eve, ada)
     assert Character.objects.get().snapshots.filter(endpoint="mail").exists()
+
+
+def test_ones_own_character_can_be_forgotten_with_all_that_is_known(eve: EveSandbox, ada: Client) -> None:
+    log_in(eve, ada)
+    perform(Job.objects.get(type="esi_refresh"))
+    others = character(95_000_001)
+    assert ada.post(f"/eve/{others.pk}/forget").status_code == 404
+    assert ada.get(f"/eve/{PILOT}/forget").status_code == 405
+    assert Client().post(f"/eve/{PILOT}/forget").status_code == 302  # to our login
+    assert Character.objects.count() == 2
+    assert b"is forgotten" in ada.post(f"/eve/{PILOT}/forget", follow=True).content
+    assert list(Character.objects.all()) == [others]
+    assert not any(model.objects.exists() for model in (Grant, Snapshot, EsiAnswer))
+    user = get_user_model().objects.get(username="ada").pk
+    late = perform(enqueue("token_refresh", {"characterId": PILOT, "userId": user}))
+    assert "has no character" in late.failures.get().message
 
 
 def test_others_characters_are_not_shown(eve: EveSandbox, ada: Client) -> None:
