@@ -33,7 +33,12 @@ SESSION: Final = "eve-login"  # state and verifier of the login that was begun l
 @require_safe
 def characters(request: HttpRequest) -> HttpResponse:
     """The user's characters, what they allow, and what went wrong."""
-    own = Character.objects.with_grants().filter(user=request.user.pk).annotate(known=Count("snapshots"))
+    own = (
+        Character.objects.with_grants()
+        .filter(user=request.user.pk)
+        .annotate(known=Count("snapshots"))
+        .order_by("name", "id")
+    )
     return render(request, "eve/characters.html", {"characters": own})
 
 

@@ -1,5 +1,6 @@
 """The login of a character: with PKCE, to EVE Online and back, for a user who is logged in here."""
 
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,7 +17,7 @@ from processors.eve import sso
 from processors.eve.esi.endpoints import SCOPES
 from processors.eve.models import Character, EsiAnswer, Grant, Snapshot
 from processors.eve.sandbox.world import PILOT
-from tests.processors.eve.rows import character
+from tests.processors.eve.rows import character, logged_in
 from tests.processors.eve.sandbox import EveSandbox
 
 pytestmark = pytest.mark.django_db
@@ -169,6 +170,16 @@ def test_ones_own_character_can_be_forgotten_with_all_that_is_known(eve: EveSand
     user = get_user_model().objects.get(username="ada").pk
     late = perform(enqueue("token_refresh", {"characterId": PILOT, "userId": user}))
     assert "has no character" in late.failures.get().message
+
+
+def test_ones_characters_are_in_the_order_of_their_names(eve: EveSandbox, ada: Client) -> None:
+    user = get_user_model().objects.get(username="ada")
+    for number, name in enumerate(("Beta", "Alpha", "Gamma")):
+        row = logged_in(eve, 95_000_001 + number, user=user, name=name)
+        Snapshot.objects.create(character=row, endpoint="mail", version="1", expires_at="2026-01-01T00:00Z")
+    page = ada.get("/eve/").content.decode()
+    assert re.findall(r"<h2>(\w+)", page) == ["Alpha", "Beta", "Gamma"]
+    assert page.count("1 endpoint known") == 3
 
 
 def test_others_characters_are_not_shown(eve: EveSandbox, ada: Client) -> None:
