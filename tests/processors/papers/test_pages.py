@@ -137,6 +137,16 @@ def test_an_analysis_is_a_job_and_the_page_follows_it(visitor: Client, paper: Pa
     assert "Start the analysis" not in page
 
 
+def test_a_paper_whose_id_has_slashes_has_its_pages(visitor: Client, ada: User, papers: ProvidersControl) -> None:
+    paper = Paper.objects.create(id="10.1038/s41586/9", owner=ada, title="Bees on caffeine", text=SENTENCE)
+    assert b"/papers/10.1038/s41586/9/" in visitor.get("/papers/").content
+    job = analyse(visitor, paper)
+    assert perform(job.id).status == Status.COMPLETED
+    for path in ("", "analyses"):
+        assert b"Completed" in visitor.get(f"/papers/{paper.pk}/{path}").content
+    assert visitor.get("/papers/10.1038/s41586/").status_code == 404
+
+
 def test_two_clicks_are_one_analysis(visitor: Client, paper: Paper) -> None:
     assert analyse(visitor, paper).id == analyse(visitor, paper).id
     assert Job.objects.count() == 1
