@@ -180,7 +180,8 @@ def test_a_job_that_waits_is_cancelled_at_once_and_can_be_retried(visitor: Clien
 def test_a_job_that_operators_cancelled_can_be_retried(visitor: Client, paper: Paper) -> None:
     job = analyse(visitor, paper)
     cancel([job.id], actor="operator")
-    assert b"Retry what failed" in visitor.get(f"/papers/{paper.pk}/").content
+    page = visitor.get(f"/papers/{paper.pk}/").content.decode()
+    assert ("Retry what failed" in page, page.count("Stopped"), "Waiting" in page) == (True, 2, False)
 
 
 def test_what_failed_is_asked_again_and_nothing_else(visitor: Client, paper: Paper, papers: ProvidersControl) -> None:
