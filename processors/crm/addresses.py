@@ -16,6 +16,7 @@ from .models import Suppression
 
 SALT: Final = "crm.unsubscribe"
 ABOUT_MARKETING: Final = (Suppression.Reason.UNSUBSCRIBED, Suppression.Reason.COMPLAINED)
+NO_MAIL: Final = ~Q(reason__in=ABOUT_MARKETING)  # not even about what was ordered
 
 
 class Unreachable(Exception):
@@ -54,7 +55,16 @@ def _ascii(domain: str) -> str:
 def is_suppressed(address: str, *, marketing: bool) -> bool:
     """Whether this address gets no mail, or no marketing."""
     suppressed = Suppression.objects.filter(address=normalised(address))
-    return suppressed.filter(Q() if marketing else ~Q(reason__in=ABOUT_MARKETING)).exists()
+    return suppressed.filter(Q() if marketing else NO_MAIL).exists()
+
+
+def takes_mail(address: str) -> bool:
+    """Whether a mail about what was ordered can be sent to it."""
+    try:
+        checked(address)
+    except Unreachable:
+        return False
+    return not is_suppressed(address, marketing=False)
 
 
 def suppress(address: str, reason: Suppression.Reason, detail: str = "") -> None:

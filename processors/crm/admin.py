@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -12,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from jobs.processor import enqueue_many
 
-from . import opportunities
+from . import addresses, opportunities, payments
 from .models import (
     Customer,
     CustomerChange,
@@ -32,10 +33,13 @@ from .models import (
 )
 from .priority import calculate_priority
 
-if TYPE_CHECKING:  # unfold says nothing about types
+if TYPE_CHECKING:  # unfold says nothing about types, and Django's forms know theirs in stubs only
 
     class ModelAdmin(admin.ModelAdmin[Any]): ...
+
+    class ModelForm(forms.ModelForm[Any]): ...
 else:
+    from django.forms import ModelForm
     from unfold.admin import ModelAdmin
 
 
@@ -99,8 +103,15 @@ class SegmentAdmin(CrmAdmin):
         return segment.customers().count()
 
 
+class SuppressionForm(ModelForm):
+    def clean_address(self) -> str:
+        """As addresses are looked for: another spelling would stop nothing."""
+        return addresses.normalised(self.cleaned_data["address"])
+
+
 @admin.register(Suppression)
 class SuppressionAdmin(CrmAdmin):
+    form = SuppressionForm
     list_display = ("address", "reason", "detail", "at")
     list_filter = ("reason", "at")
     search_fields = ("address",)
@@ -204,8 +215,8 @@ class InvoiceAdmin(CrmAdmin):
     search_fields = ("=number", "=id", "customer__name")
     autocomplete_fields = ("customer",)
     list_select_related = ("customer",)
-    readonly_fields = ("status", "paid_at")  # payments write them
-    actions = ("charge",)
+    readonly_fields = ("status", "paid_at")  # payments write them, and the action below
+    actions = ("charge", "make_void")
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Invoice | None:
         """Held while it is changed: a payment that ends meanwhile would be overwritten, one that begins overlooked."""
@@ -216,6 +227,11 @@ class InvoiceAdmin(CrmAdmin):
     @admin.action(description="Charge by Stripe", permissions=["enqueue"])
     def charge(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
         self.enqueue(request, (("process_payment", {"invoiceId": row.pk}, {"unique_key": row.pk}) for row in queryset))
+
+    @admin.action(description="Make void", permissions=["change"])
+    def make_void(self, request: HttpRequest, queryset: QuerySet[Invoice]) -> None:
+        made = payments.void(list(queryset.values_list("pk", flat=True)))
+        self.message_user(request, f"Invoices made void: {made}.", messages.SUCCESS)
 
 
 @admin.register(Payment)

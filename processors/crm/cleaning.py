@@ -18,14 +18,13 @@ Rows = QuerySet[Any]
 
 
 def _mails(age: timedelta) -> Rows:
-    """Mails that cannot be due again: a promotion's row is what keeps it from being sent twice, until it is over."""
-    before = Now() - age
+    """Mails that cannot be due again: the row is what keeps a mail from being sent twice. Other kinds stay."""
+    before, kind = Now() - age, SentMail.Kind
     over = Q(promotion__isnull=True) | Q(promotion__ends_at__lt=before)
-    finished = ~Q(kind=SentMail.Kind.REVIEW_REQUEST) | Q(visit__isnull=True) | Q(visit__review__isnull=False)
-    past = ~Q(kind=SentMail.Kind.REMINDER) | Q(visit__isnull=True) | Q(visit__starts_at__lt=Now())
-    return SentMail.objects.filter(Q(updated_at__lt=before) & over & finished & past).exclude(
-        status=SentMail.Status.SENDING
-    )
+    finished = Q(visit__isnull=True) | Q(visit__review__isnull=False)
+    past = Q(visit__isnull=True) | Q(visit__starts_at__lt=Now())
+    due_no_more = Q(kind=kind.PROMOTION) & over | Q(kind=kind.REVIEW_REQUEST) & finished | Q(kind=kind.REMINDER) & past
+    return SentMail.objects.filter(due_no_more, updated_at__lt=before).exclude(status=SentMail.Status.SENDING)
 
 
 OLD: Final[Mapping[str, Callable[[timedelta], Rows]]] = {

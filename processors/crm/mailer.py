@@ -60,15 +60,15 @@ class _Noting(smtplib.SMTP):
     handing_over = False  # between the beginning of the mail's text and the server's answer
     said = ""
 
+    def send(self, s: Any) -> None:
+        if isinstance(s, bytes):  # as the text is; commands are not
+            self.handing_over = True
+        super().send(s)
+
     def data(self, msg: Any) -> tuple[int, bytes]:
         usual = self.sock.gettimeout()
         self.sock.settimeout(settings.EMAIL_ANSWER_TIMEOUT)
-        self.handing_over = True
-        try:
-            code, text = super().data(msg)
-        except smtplib.SMTPDataError:  # the command itself was refused: the server has nothing of the mail
-            self.handing_over = False
-            raise
+        code, text = super().data(msg)
         self.sock.settimeout(usual)
         self.handing_over = False
         self.said = f"{code} {text.decode('utf-8', 'replace')}"

@@ -4,12 +4,13 @@ from collections.abc import Collection
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
-from django.db.models import QuerySet
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Coalesce, Lower, Now
 
 from jobs.processor import enqueue_many
 
-from .models import Opportunity
+from .addresses import NO_MAIL
+from .models import Opportunity, Suppression
 from .models.customers import Tier
 from .priority import calculate_priority, determine_urgency
 
@@ -36,11 +37,13 @@ def queue_offers(limit: int = MOST) -> dict[str, int]:
 
 def waiting(limit: int) -> QuerySet[Opportunity]:
     """Those that wait for an offer, the most valuable first, with what is needed to tell how urgent they are."""
+    unreachable = Suppression.objects.filter(NO_MAIL, address=Lower(OuterRef("customer__email")))
     return (
         Opportunity.objects.filter(
             status__in=Opportunity.OPEN, estimated_value__gt=0, customer__deleted_at=None
         )  # else those whom no offer can be made would be the first every hour
         .exclude(customer__email="")
+        .exclude(Exists(unreachable))
         .select_related("customer")
         .only("due_at", "estimated_value", "customer__tier")
         .order_by("-estimated_value", "id")[:limit]
@@ -60,6 +63,6 @@ def offer_for(opportunity: Opportunity) -> Decimal:
 
 def set_status(ids: Collection[str], status: Opportunity.Status) -> int:
     """Move these opportunities on, in one UPDATE; returns how many had another status."""
-    closed = status in (Opportunity.Status.WON, Opportunity.Status.LOST)
+    closed = status in Opportunity.CLOSED
     others = Opportunity.objects.filter(pk__in=ids).exclude(status=status)
     return others.update(status=status, closed_at=Coalesce("closed_at", Now()) if closed else None)

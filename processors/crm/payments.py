@@ -5,6 +5,7 @@ own time. How Stripe is called is `stripe_client`'s business, who is told of it 
 """
 
 import logging
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
@@ -235,6 +236,20 @@ def _fail(payment: Payment, refusal: Refusal) -> Payment:
             _note(row, refusal)
             _pass_on(invoice, row)
     return row
+
+
+def void(invoice_ids: Collection[str]) -> int:
+    """Nobody owes these any more, but for those that are paid. Jobs that wait for their payments cancel them at once.
+
+    Returns how many there were.
+    """
+    with transaction.atomic():
+        held = Invoice.objects.select_for_update().filter(pk__in=invoice_ids, status=Invoice.Status.OPEN)
+        ids = list(held.order_by("pk").values_list("pk", flat=True))
+        Invoice.objects.filter(pk__in=ids).update(status=Invoice.Status.VOID)
+        for payment in Payment.objects.filter(invoice__in=ids, status__in=Payment.UNDER_WAY):
+            wake(payment.waiting)
+    return len(ids)
 
 
 def told(payment: Payment, job: JobContext) -> None:

@@ -21,7 +21,7 @@ ADMINS: Final = "admins"  # as the recipient of a message in the app, and as the
 def please_confirm(invoice: Invoice, payment: Payment) -> None:
     """Ask the customer to confirm a payment. Where that is not possible, admins have to."""
     customer = invoice.customer
-    if not (payment.action_url and _can_be_written_to(customer.email)):
+    if not (payment.action_url and addresses.takes_mail(customer.email)):
         lacking = "address that takes mail" if payment.action_url else "page for it"
         tell_admins(
             f"Invoice {invoice.number}: the customer has to confirm",
@@ -54,11 +54,3 @@ def tell_admins(subject: str, body: str) -> None:
 def _enqueue(subject: str, body: str, to: list[tuple[str, str]]) -> None:
     message = {"subject": subject, "body": body.strip()}
     enqueue_many(("send_notification", {"channel": channel, "recipient": name, **message}) for channel, name in to)
-
-
-def _can_be_written_to(address: str) -> bool:
-    try:
-        addresses.checked(address)
-    except addresses.Unreachable:
-        return False
-    return not addresses.is_suppressed(address, marketing=False)

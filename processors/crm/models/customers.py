@@ -114,7 +114,7 @@ class Suppression(models.Model):
         BOUNCED = "bounced"  # a mail server says that there is no such mailbox
         BY_HAND = "by-hand"
 
-    address = models.CharField(primary_key=True, max_length=320)  # as `mail.normalised` writes it
+    address = models.CharField(primary_key=True, max_length=320)  # as `addresses.normalised` writes it
     reason = models.CharField(max_length=20, choices=Reason.choices)
     detail = models.TextField(blank=True, default="")
     at = models.DateTimeField(db_default=Now(), editable=False)

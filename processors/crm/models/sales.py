@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from .customers import KEY_LENGTH, Customer, new_key
 
@@ -42,6 +43,7 @@ class Opportunity(models.Model):
         LOST = "lost"
 
     OPEN: ClassVar = (Status.NEW, Status.QUALIFIED, Status.PROPOSAL)  # those that wait for an offer
+    CLOSED: ClassVar = (Status.WON, Status.LOST)
 
     id = models.CharField(primary_key=True, max_length=KEY_LENGTH, default=new_key)
     customer = models.ForeignKey(Customer, models.CASCADE, related_name="opportunities")
@@ -71,6 +73,13 @@ class Opportunity(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    def clean(self) -> None:
+        """What is won or lost has a time, by which it is counted; what is open again has none."""
+        if self.status not in self.CLOSED:
+            self.closed_at = None
+        elif self.closed_at is None:
+            self.closed_at = timezone.now()
 
 
 class Visit(models.Model):

@@ -43,11 +43,12 @@ def _sheet(book: Any, table: Table) -> None:
     sheet.freeze_panes(1, 1)
     sheet.set_landscape()
     sheet.fit_to_pages(1, 0)  # on paper: as wide as one
-    heading = book.add_format(HEADING)
+    heading, above_numbers = book.add_format(HEADING), book.add_format(HEADING | {"align": "right"})
     last = len(table.rows)  # the line of the last row: line 0 has the headings
     for place, column in enumerate(table.columns):
-        sheet.set_column(place, place, 28 if column.unit is Unit.TEXT else 14)
-        sheet.write_string(0, place, column.title, heading)
+        is_text = column.unit is Unit.TEXT
+        sheet.set_column(place, place, 28 if is_text else 14)
+        sheet.write_string(0, place, column.title, heading if is_text else above_numbers)
         looks = book.add_format(_looks(column))
         for line, row in enumerate(table.rows, start=1):
             _write(sheet, line, place, row[place], looks)

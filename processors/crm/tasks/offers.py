@@ -12,7 +12,7 @@ from pydantic import Field
 
 from jobs.processor import Discard, JobContext, Payload
 
-from .. import opportunities
+from .. import addresses, opportunities
 from ..declaring import Key, Told, crm_processor
 from ..models import Opportunity
 from ..priority import BASE
@@ -62,7 +62,7 @@ def process_opportunity_offer(payload: ProcessOpportunityOffer, job: JobContext)
             return OfferMade(status=opportunity.status, offer=opportunity.offer, skipped=f"is {opportunity.status}")
         if opportunity.estimated_value <= 0:
             raise Discard("nothing can be offered: the opportunity has no estimated value")
-        if not opportunity.customer.email or opportunity.customer.deleted_at:
+        if opportunity.customer.deleted_at or not addresses.takes_mail(opportunity.customer.email):
             return OfferMade(status=opportunity.status, skipped="the customer cannot be written to")
         offer = opportunities.offer_for(opportunity)
         Opportunity.objects.filter(pk=opportunity.pk).update(

@@ -30,7 +30,7 @@ class GenerateReport(Payload):
     kind: Report.Kind
     from_: date | None = Field(None, alias="from", description="The first day (UTC). None: of the month before.")
     to: date | None = Field(None, description="The last day, counted too. None: of the month before.")
-    formats: Annotated[list[ReportFile.Format], Len(1, 2)] = Field(
+    formats: Annotated[list[ReportFile.Format], Len(1, len(ReportFile.Format))] = Field(
         default_factory=lambda: list(ReportFile.Format), description="Each becomes a file."
     )
 

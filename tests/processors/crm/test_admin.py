@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from jobs.models import Job
 from jobs.testing import assert_enqueued
-from processors.crm import models
+from processors.crm import addresses, models
 from processors.crm.models import DailyAnalytics, Invoice, Notification, Opportunity, Report, Segment, SentMail
 from tests.processors.crm.rows import customer, opportunity, promotion, visit
 
@@ -33,7 +33,7 @@ def rows() -> None:
     Report.objects.create(kind="revenue", starts_on="2026-03-01", ends_on="2026-03-31", job=uuid4())
 
 
-def act(client: Client, model: type[models.Customer] | type[Opportunity], action: str, *keys: str) -> int:
+def act(client: Client, model: type[models.Customer | Opportunity | Invoice], action: str, *keys: str) -> int:
     address = reverse(f"admin:crm_{model._meta.model_name}_changelist")
     return client.post(address, {"action": action, "_selected_action": keys}).status_code
 
@@ -78,6 +78,28 @@ def test_opportunities_are_moved_on_together(admin_client: Client, rows: None) -
     opportunity("8")
     assert act(admin_client, Opportunity, "win", "7", "8") == 302
     assert set(Opportunity.objects.values_list("status", flat=True)) == {"won"}
+
+
+def test_an_invoice_is_made_void(admin_client: Client, rows: None) -> None:
+    assert act(admin_client, Invoice, "make_void", "1") == 302
+    assert Invoice.objects.get().status == "void"
+
+
+def test_who_is_edited_to_won_has_won_today(admin_client: Client, rows: None) -> None:
+    address = reverse("admin:crm_opportunity_change", args=["7"])
+    fields = {"id": "7", "customer": "customer-123", "title": "Windows", "estimated_value": "5"}
+    assert admin_client.post(address, fields | {"status": "won"}).status_code == 302
+    assert Opportunity.objects.filter(status="won", closed_at__isnull=False).exists()
+    assert admin_client.post(address, fields | {"status": "new"}).status_code == 302
+    assert Opportunity.objects.filter(status="new", closed_at__isnull=True).exists()
+
+
+def test_an_address_is_stopped_however_it_is_written(admin_client: Client) -> None:
+    address, fields = reverse("admin:crm_suppression_add"), {"reason": "by-hand"}
+    assert admin_client.post(address, fields | {"address": " Ada@Bücher.example"}).status_code == 302
+    assert addresses.is_suppressed("ada@bücher.example", marketing=False)
+    again = admin_client.post(address, fields | {"address": "ADA@xn--bcher-kva.example", "reason": "unsubscribed"})
+    assert (again.status_code, models.Suppression.objects.get().reason) == (200, "by-hand")
 
 
 def test_what_was_sent_is_only_read(admin_client: Client, rows: None) -> None:

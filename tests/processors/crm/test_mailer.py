@@ -1,7 +1,10 @@
 """What the errors of a mail server mean, beyond what the sandbox's can be told to say."""
 
 import smtplib
+from collections.abc import Iterator
 from email.message import EmailMessage as Parsed
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -57,6 +60,26 @@ def test_a_mailbox_that_there_is_not(answer: bytes, no_mailbox: bool) -> None:
     assert (refused.no_mailbox, str(refused)) == (no_mailbox, f"550 {answer.decode()}")
 
 
+class LeavesAtData(StreamRequestHandler):
+    """A server that is fine with everything, and lost before it has anything of the text."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 mail.example\r\n")
+        for command in self.rfile:
+            if command.upper().startswith(b"DATA"):
+                return
+            self.wfile.write(b"250 mail.example\r\n")
+
+
+@pytest.fixture
+def leaving(settings: Settings) -> Iterator[None]:
+    with ThreadingTCPServer(("127.0.0.1", 0), LeavesAtData) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        settings.EMAIL_HOST, settings.EMAIL_PORT = server.server_address[:2]
+        yield
+        server.shutdown()
+
+
 @pytest.mark.django_db
 class TestConnections:
     def message(self) -> EmailMessage:
@@ -85,6 +108,10 @@ class TestConnections:
             with pytest.raises(InDoubt):
                 mailer.send(self.message())
         assert crm.received()["total"] == 2
+
+    def test_one_that_is_lost_before_the_text_had_nothing_of_it(self, crm: SandboxControl, leaving: None) -> None:
+        with Mailer() as mailer, pytest.raises(Retry, match="SMTPServerDisconnected"):
+            mailer.send(self.message())
 
     def test_who_thinks_long_about_a_mail_is_waited_for(self, crm: SandboxControl, settings: Settings) -> None:
         settings.EMAIL_TIMEOUT = 2

@@ -13,8 +13,8 @@ from pytest_django.asserts import assertNumQueries
 from jobs.models import Job
 from jobs.processor import enqueue, enqueue_many
 from jobs.testing import assert_enqueued, drain, perform
-from processors.crm import opportunities
-from processors.crm.models import Opportunity
+from processors.crm import addresses, opportunities
+from processors.crm.models import Opportunity, Suppression
 from processors.crm.priority import calculate_priority
 from tests.processors.crm.conftest import SandboxControl
 from tests.processors.crm.rows import customer, opportunity, result_of
@@ -65,6 +65,13 @@ class TestCron:
         call(client)
         jobs = {job.payload["opportunityId"]: job.priority for job in Job.objects.all()}
         assert jobs == {"1": 10, "2": 6, "3": 5}
+
+    def test_those_whom_no_mail_reaches_are_in_nobodys_way(self) -> None:
+        addresses.suppress("gone@example.com", Suppression.Reason.BOUNCED)
+        addresses.suppress("quiet@example.com", Suppression.Reason.UNSUBSCRIBED)
+        for name in ("", "Gone@example.com", "quiet@example.com"):
+            opportunity(name or "none", customer(name or "none", email=name))
+        assert [row.pk for row in opportunities.waiting(500)] == ["quiet@example.com"]
 
     def test_one_query_reads_what_is_needed(self) -> None:
         for number in range(5):
@@ -129,8 +136,10 @@ class TestOffer:
         assert results == ["", "is offered"]
         assert Job.objects.filter(type="send_notification").count() == 1
 
-    def test_without_an_address_it_stays_open(self) -> None:
-        opportunity("7", customer(email=""))
+    @pytest.mark.parametrize("address", ["", "not an address", "Gone@example.com"])
+    def test_without_an_address_that_takes_mail_it_stays_open(self, address: str) -> None:
+        addresses.suppress("gone@example.com", Suppression.Reason.BOUNCED)
+        opportunity("7", customer(email=address))
         job = perform(enqueue("process_opportunity_offer", {"opportunityId": "7"}))
         assert result_of(job)["skipped"] == "the customer cannot be written to"
         assert Opportunity.objects.get().status == "new"

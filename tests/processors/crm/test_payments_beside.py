@@ -11,6 +11,7 @@ from jobs.models import Failure, Job
 from jobs.processor import enqueue
 from jobs.sessions import without_side_session
 from jobs.testing import assert_enqueued, perform
+from processors.crm import payments
 from processors.crm.models import Customer, Invoice, Payment
 from processors.crm.stripe_client import client
 from tests.processors.crm.conftest import SandboxControl
@@ -166,6 +167,20 @@ def test_what_an_invoice_that_became_void_waited_for_is_cancelled(
     job = pay()
     Invoice.objects.update(status="void")
     assert (perform(job).status, intents(stripe)) == ("scheduled" if ends == "processing" else "failed", [ends])
+
+
+def test_making_it_void_wakes_the_job_that_waits(stripe: StripeControl) -> None:
+    invoice(method=CONFIRMS)
+    job = pay()
+    assert (payments.void(["invoice-1"]), payments.void(["invoice-1"])) == (1, 0)
+    assert Job.objects.get(id=job.id).status == "pending"
+    assert (perform(job).status, intents(stripe), statuses()) == ("failed", ["canceled"], ["canceled", "void"])
+
+
+def test_what_is_paid_cannot_be_made_void(stripe: StripeControl) -> None:
+    invoice()
+    pay()
+    assert (payments.void(["invoice-1"]), statuses()) == (0, ["succeeded", "paid"])
 
 
 def test_a_void_invoice_that_is_paid_is_told(stripe: StripeControl) -> None:

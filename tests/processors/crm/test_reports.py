@@ -226,6 +226,10 @@ def test_without_dates_it_is_the_month_before() -> None:
     assert report.starts_on.month == report.ends_on.month
 
 
+def test_every_format_may_be_asked_for() -> None:
+    assert enqueue("generate_report", {"kind": "revenue", "formats": list(ReportFile.Format)}).created
+
+
 def test_a_second_run_puts_its_files_in_the_place_of_the_first(media: Path) -> None:
     queued = enqueue("generate_report", {"kind": "revenue", **MARCH})
     left = media / "crm" / "reports"

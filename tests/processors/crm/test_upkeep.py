@@ -98,8 +98,10 @@ def test_what_keeps_mails_from_being_sent_twice_stays() -> None:
     mail("running", kind="promotion", promotion=promotion("running"))
     mail("over", kind="promotion", promotion=promotion("over", ends_at=OLD))
     mail("review", kind="review-request", visit=done, customer=owner)
+    mail("a kind of which nobody has said when it is over", kind="welcome")
     perform(enqueue("cleanup_old_data"))
-    assert set(SentMail.objects.values_list("key", flat=True)) == {"running", "review"}
+    assert set(SentMail.objects.values_list("kind", flat=True)) == {"promotion", "review-request", "welcome"}
+    assert not SentMail.objects.filter(key="over").exists()
 
 
 def test_events_that_stripe_may_send_again_stay() -> None:

@@ -100,7 +100,9 @@ def test_what_no_key_opens_is_named_and_the_rest_is_done(settings: Settings) -> 
     assert Grant.objects.get(pk=2).access_token == "secret"
 
 
-@pytest.mark.parametrize("wrong", ["short", "not base64!", f"{key()},short"])
+@pytest.mark.parametrize(
+    "wrong", ["short", "not base64!", f"{key()},short"], ids=["short", "not base64", "one of two short"]
+)
 def test_a_wrong_key_in_the_settings_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("FIELD_KEYS", wrong)
     with pytest.raises(SystemExit, match=r"Wrong setting FIELD_KEYS: .*32 random bytes"):
