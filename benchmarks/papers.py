@@ -64,9 +64,9 @@ def run(papers: int, seconds: float, slots: int) -> None:
 @contextmanager
 def processes(slots: int, seconds: float) -> Iterator[str]:
     """The sandbox, and one worker that asks it."""
-    from jobs.management import sandbox
     from jobs.management.embedded import free_port
     from jobs.models import Worker
+    from processors.papers.sandbox import environment
 
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -76,7 +76,7 @@ def processes(slots: int, seconds: float) -> Iterator[str]:
         subprocess.Popen([sys.executable, "manage.py", "sandbox", "--port", str(port)], env={**os.environ, **ports}),
         subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", *worker, "--without-mingle", "--without-gossip"],
-            env={**os.environ, **sandbox.environment(url)},
+            env={**os.environ, **environment(f"{url}/papers")},
         ),
     ]
     try:

@@ -42,12 +42,14 @@ class PaperAdmin(ModelAdmin):
     list_filter = ("created_at", "analyses__status")
     search_fields = ("title", "=id", "owner__username")
     autocomplete_fields = ("owner",)
-    readonly_fields = ("created_at",)
     actions = ("analyse",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Paper]:
         found: QuerySet[Paper] = super().get_queryset(request)
         return found if request.resolver_match and "object_id" in request.resolver_match.kwargs else found.defer("text")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("id", "created_at") if obj else ("created_at",)  # another id would make another paper
 
     def has_enqueue_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("jobs.add_job")

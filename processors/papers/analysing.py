@@ -85,7 +85,6 @@ def _failed_in_this_round(row: Analysis) -> bool:
 def _await_database(job: JobContext) -> None:
     """An answer has come and is paid for: better wait for a database that was away than lose it."""
     while True:
-        job.check()
         try:
             connection.ensure_connection()
             if connection.is_usable():
@@ -93,6 +92,7 @@ def _await_database(job: JobContext) -> None:
         except OperationalError:
             pass
         connection.close()
+        job.check()
         time.sleep(LOOK)
 
 

@@ -37,6 +37,7 @@ ANSWER_TOKENS: Final = 16_000  # at most, thinking included; more, and Anthropic
 CONNECT: Final = 5.0  # seconds
 PRICED_AS: Final = {"openai": "openai", "anthropic": "anthropic", "gemini": "google", "xai": "x-ai"}
 NAME: Final = "analysis"
+LONGEST_NAME: Final = 200  # characters of a model's name or a request's id
 
 
 @dataclass(frozen=True)
@@ -90,21 +91,32 @@ async def _ask(model: "Model", priced_as: str | None, instructions: str, text: s
     except Exception as error:
         if not isinstance(error, AgentRunError | TimeoutError):  # a mistake of ours, or of the settings
             log.warning("%s: %s", model.model_name, errors.without_keys(f"{type(error).__name__}: {error}"))
-        return Reply(Usage(model=model.model_name, request_id=_last(seen)), failure=errors.failure_of(error))
+        return Reply(
+            Usage(model=model.model_name, request_id=_last(seen)[:LONGEST_NAME]), failure=errors.failure_of(error)
+        )
     usage = Usage(
-        model=response.model_name or model.model_name,
-        request_id=_last(seen) or response.provider_response_id or "",
+        model=errors.without_keys(response.model_name or model.model_name)[:LONGEST_NAME],
+        request_id=errors.without_keys(_last(seen) or response.provider_response_id or "")[:LONGEST_NAME],
         input_tokens=response.usage.input_tokens,
         output_tokens=response.usage.output_tokens,
         cost=_cost(response, priced_as),
     )
+    return read(response, usage)
+
+
+def read(response: "ModelResponse", usage: Usage) -> Reply:
+    """What an answer says. It is paid for: whatever is wrong with it is a failure, and no error."""
+    from . import errors
+
     if failure := errors.failure_in(response):
         return Reply(usage, failure=failure)
     try:
         return Reply(usage, structure=Structure.model_validate_json(_said(response)))
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        return Reply(usage, failure=Failure(Kind.INVALID_OUTPUT, f"not an analysis as it was asked for: {wrong}"))
+    except ValueError as error:  # half an emoji is none of pydantic's
+        wrong = error.errors()[:5] if isinstance(error, ValidationError) else []
+        told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong) or "no text that can be stored"
+        told = errors.without_keys(told)[: errors.LONGEST]
+        return Reply(usage, failure=Failure(Kind.INVALID_OUTPUT, f"not an analysis as it was asked for: {told}"))
 
 
 def _parameters(model: "Model") -> Any:
@@ -133,7 +145,7 @@ def _cost(response: "ModelResponse", priced_as: str | None) -> Decimal | None:
         return None
     try:
         return calc_price(response.usage, response.model_name, provider_id=priced_as).total_price
-    except LookupError:  # a model newer than the price list
+    except (LookupError, ValueError):  # a model newer than the price list
         return None
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic_ai.messages import ModelResponse
 
 LONGEST: Final = 500  # characters of what a provider says
+UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")  # halves of emoji, too
 MAX_AFTER: Final = 24 * 3600.0  # seconds that a provider may keep us away
 
 SPENT: Final = frozenset(
@@ -29,12 +30,12 @@ SPENT: Final = frozenset(
         "enforced_spend_limit_reached",
     }
 )
-# Where only the words tell. In this order.
+# Where only the words tell. In this order: the first repeats what the model said, in which any words may stand.
 WORDS: Final = (
+    (re.compile(r"tool_use_failed", re.I), Kind.INVALID_OUTPUT),
     (re.compile(r"credit balance is too low|reached your specified api usage limits", re.I), Kind.QUOTA),
     (re.compile(r"API_KEY_INVALID|incorrect api key|invalid api key", re.I), Kind.KEY),
     (re.compile(r"content filter|content_filter|moderation|flagged", re.I), Kind.FILTERED),
-    (re.compile(r"tool_use_failed", re.I), Kind.INVALID_OUTPUT),
 )
 STATUSES: Final = {402: Kind.QUOTA, 408: Kind.CONFLICT, 409: Kind.CONFLICT, 413: Kind.TOO_LONG, 425: Kind.CONFLICT}
 # The first that an error is an instance of: subclasses before what they are subclasses of.
@@ -113,7 +114,7 @@ def failure_in(response: "ModelResponse") -> Failure | None:
 
 def without_keys(text: str) -> str:
     """A text of a provider's, in which a key may stand, without it; nor with what Postgres does not store."""
-    text = text.replace("\0", "")
+    text = UNSTORABLE.sub("", text)
     for config in settings.AI_PROVIDERS.values():
         if config["key"]:
             text = text.replace(config["key"], "***")

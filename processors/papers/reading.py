@@ -1,16 +1,23 @@
 """From an uploaded file to the text of a paper: plain text or PDF, checked, cleaned, and refused with the reason."""
 
+import json
 import re
+import subprocess
+import sys
 import unicodedata
 from dataclasses import dataclass
-from threading import Lock
+from threading import BoundedSemaphore
 from typing import Final
+
+from . import pdf
 
 MAX_BYTES: Final = 10 * 1024 * 1024
 MAX_CHARACTERS: Final = 2_000_000  # a book of 800 pages
 FEWEST_CHARACTERS: Final = 200  # with less, a PDF is pictures of pages
 MAX_TITLE: Final = 200
-_PDF: Final = Lock()  # pdfium may be used by one thread at a time
+PDF_MEMORY: Final = 512 * 1024**2  # bytes, for the program that reads one
+PDF_SECONDS: Final = 20
+_PDFS: Final = BoundedSemaphore(2)  # at once, so that many uploads do not take so many times the memory
 
 
 class Unreadable(Exception):
@@ -61,31 +68,18 @@ def _decode(content: bytes) -> str:
 
 
 def _read_pdf(content: bytes) -> tuple[str, str]:
-    import pypdfium2
-
-    with _PDF:
+    limits = [str(limit) for limit in (PDF_MEMORY, PDF_SECONDS, MAX_CHARACTERS)]
+    program = [sys.executable, "-I", pdf.__file__, *limits]
+    with _PDFS:
         try:
-            document = pypdfium2.PdfDocument(content)
-        except pypdfium2.PdfiumError as error:
-            locked = "password" in str(error).lower()
-            why = "is protected by a password" if locked else "is damaged and cannot be read"
-            raise Unreadable(f"The PDF {why}.") from error
-        try:
-            pages, length = [], 0
-            for page in document:
-                text = page.get_textpage()
-                pages.append(text.get_text_range())
-                text.close()
-                page.close()
-                length += len(pages[-1])
-                if length > MAX_CHARACTERS:
-                    break  # `read` refuses it
-            title = document.get_metadata_value("Title")
-        except pypdfium2.PdfiumError as error:
-            raise Unreadable("The PDF is damaged and cannot be read.") from error
-        finally:
-            document.close()
-    return " ".join(_clean(title).split()), _clean("\n\n".join(pages))
+            ended = subprocess.run(program, input=content, capture_output=True, timeout=PDF_SECONDS, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise Unreadable(f"The PDF takes longer than {PDF_SECONDS} s to read.") from error
+    found = json.loads(ended.stdout) if ended.returncode == 0 else {}
+    if "pages" not in found:
+        why = "is protected by a password" if found.get("locked") else "is damaged and cannot be read"
+        raise Unreadable(f"The PDF {why}.")
+    return " ".join(_clean(found["title"]).split()), _clean("\n\n".join(found["pages"]))
 
 
 def _clean(text: str) -> str:

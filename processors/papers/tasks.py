@@ -113,7 +113,7 @@ def _again(failures: Sequence[Failure], job: JobContext, result: AiAnalysed | No
 def _ended(paper: Paper, providers: list[str], job: JobContext) -> AiAnalysed:
     """How all analyses of the job ended, of which the owner of the paper is told once."""
     with transaction.atomic():
-        rows = Analysis.objects.current(job.id, job.run).filter(provider__in=providers)
+        rows = Analysis.objects.current(job.id, job.run).filter(provider__in=providers).order_by("provider")
         untold = [row.provider for row in rows.select_for_update() if row.told_at is None]
         rows.update(told_at=Now())
         by_name = {row.provider: row for row in rows}

@@ -1,4 +1,4 @@
-"""The paper manager's own pages, below /papers/."""
+"""The paper manager's own pages, below /papers/. Ids of papers may have slashes: other systems' are DOIs, too."""
 
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
@@ -11,9 +11,9 @@ urlpatterns = [
     path("", views.papers, name="papers"),
     path("login", login, name="login"),
     path("logout", LogoutView.as_view(next_page="papers:login"), name="logout"),
-    path("<str:paper_id>/", views.paper, name="paper"),
-    path("<str:paper_id>/analyses", views.analyses, name="analyses"),
-    path("<str:paper_id>/analyse", views.analyse, name="analyse"),
-    path("<str:paper_id>/retry", views.retry, name="retry"),
-    path("<str:paper_id>/cancel", views.cancel, name="cancel"),
+    path("<path:paper_id>/", views.paper, name="paper"),
+    path("<path:paper_id>/analyses", views.analyses, name="analyses"),
+    path("<path:paper_id>/analyse", views.analyse, name="analyse"),
+    path("<path:paper_id>/retry", views.retry, name="retry"),
+    path("<path:paper_id>/cancel", views.cancel, name="cancel"),
 ]

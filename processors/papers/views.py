@@ -30,6 +30,7 @@ from .tasks import ai_analysis
 PAGE = 20  # papers
 LOGIN = "papers:login"
 Status = Analysis.Status
+UNDER_WAY = (Status.WAITING, Status.RUNNING)
 
 
 @dataclass
@@ -40,7 +41,10 @@ class State:
 
     @classmethod
     def of(cls, paper: Paper) -> "State":
-        return cls(list(Analysis.objects.latest_of(paper)))
+        state = cls(list(Analysis.objects.latest_of(paper)))
+        if state.stopped:  # or done, when its job ended between our looks at the one and the other
+            state = cls(list(Analysis.objects.latest_of(paper)))
+        return state
 
     @cached_property
     def active(self) -> list[UUID]:
@@ -52,6 +56,11 @@ class State:
     def unfinished(self) -> list[Analysis]:
         """Those that a job which has ended leaves without a result."""
         return [row for row in self.analyses if row.status != Status.DONE and row.job not in self.active]
+
+    @cached_property
+    def stopped(self) -> list[Analysis]:
+        """Those of them that nobody ended: their job was cancelled before it began, or given up with its worker."""
+        return [row for row in self.unfinished if row.status in UNDER_WAY]
 
     @property
     def headline(self) -> str:
@@ -142,7 +151,7 @@ def cancel(request: HttpRequest, paper_id: str) -> HttpResponse:
     found = get_object_or_404(_own(request).defer("text"), pk=paper_id)
     outcomes = cancel_jobs(State.of(found).active, actor=_actor(request))
     at_once = [job for job, status in outcomes.items() if status == "cancelled"]
-    Analysis.objects.filter(job__in=at_once, status=Status.WAITING).update(status=Status.CANCELLED)
+    Analysis.objects.filter(job__in=at_once, status__in=UNDER_WAY).update(status=Status.CANCELLED)
     return redirect("papers:paper", found.pk)
 
 

@@ -93,10 +93,12 @@ def test_a_paper_is_analysed_before_its_owner_s_eyes(
         expect(element).to_have_attribute("state", "processing")
         expect(piece(page, "openai")).to_contain_text("Key findings")  # while another is still asked
         expect(piece(page, "gemini")).to_contain_text("Running")
+        expect(page.get_by_role("button", name="Start the analysis")).to_be_hidden()
         picture(page, "paper-running", "light")
         expect(element).to_have_attribute("state", "failed")
         expect(page.get_by_role("heading", name="Partly completed")).to_be_visible()
         expect(piece(page, "anthropic")).to_contain_text("Failed")
+        expect(page.get_by_role("button", name="Start the analysis")).to_be_visible()
         expect(piece(page, "gemini")).to_contain_text("Key findings")
         page.reload()
         picture(page, "paper-partial", "dark", "narrow")

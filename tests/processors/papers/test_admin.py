@@ -91,3 +91,12 @@ def test_who_may_only_look_may_not_act(client: Client, failed: Job) -> None:
     assert Job.objects.count() == before
     assert Job.objects.get(id=failed.id).status == Status.FAILED
     assert ProviderState.off("anthropic") is not None
+
+
+def test_a_paper_keeps_its_id(admin_client: Client) -> None:
+    row = paper(id="10.1038/s41586")
+    fields = {"id": "another", "title": "Bees, revised", "text": row.text, "owner": ""}
+    assert admin_client.post(address(Paper, "change", row.pk), fields).status_code == 302
+    assert list(Paper.objects.values_list("pk", "title")) == [("10.1038/s41586", "Bees, revised")]
+    assert admin_client.post(address(Paper, "add"), fields).status_code == 302
+    assert Paper.objects.filter(pk="another").exists()

@@ -134,7 +134,17 @@ def test_an_analysis_is_a_job_and_the_page_follows_it(visitor: Client, paper: Pa
     page = visitor.get(f"/papers/{paper.pk}/").content.decode()
     assert f'<job-progress job-id="{job.id}" token="' in page
     assert "0 of 2 have answered" in page
-    assert "Start the analysis" not in page
+    assert "data-analyse hidden" in page
+
+
+def test_a_paper_whose_id_has_slashes_has_its_pages(visitor: Client, ada: User, papers: ProvidersControl) -> None:
+    paper = Paper.objects.create(id="10.1038/s41586/9", owner=ada, title="Bees on caffeine", text=SENTENCE)
+    assert b"/papers/10.1038/s41586/9/" in visitor.get("/papers/").content
+    job = analyse(visitor, paper)
+    assert perform(job.id).status == Status.COMPLETED
+    for path in ("", "analyses"):
+        assert b"Completed" in visitor.get(f"/papers/{paper.pk}/{path}").content
+    assert visitor.get("/papers/10.1038/s41586/").status_code == 404
 
 
 def test_two_clicks_are_one_analysis(visitor: Client, paper: Paper) -> None:
@@ -170,7 +180,8 @@ def test_a_job_that_waits_is_cancelled_at_once_and_can_be_retried(visitor: Clien
 def test_a_job_that_operators_cancelled_can_be_retried(visitor: Client, paper: Paper) -> None:
     job = analyse(visitor, paper)
     cancel([job.id], actor="operator")
-    assert b"Retry what failed" in visitor.get(f"/papers/{paper.pk}/").content
+    page = visitor.get(f"/papers/{paper.pk}/").content.decode()
+    assert ("Retry what failed" in page, page.count("Stopped"), "Waiting" in page) == (True, 2, False)
 
 
 def test_what_failed_is_asked_again_and_nothing_else(visitor: Client, paper: Paper, papers: ProvidersControl) -> None:

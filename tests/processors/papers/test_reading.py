@@ -69,3 +69,25 @@ def test_a_pdf_that_says_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(reading, "MAX_CHARACTERS", 500)
     with pytest.raises(Unreadable, match="more than 500"):
         read(pdf([SENTENCE] * 10, pages=50))
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "why"), [("PDF_MEMORY", 1, "is damaged"), ("PDF_SECONDS", 0, "takes longer than 0 s")]
+)
+def test_a_pdf_that_takes_more_than_it_may_is_refused(
+    monkeypatch: pytest.MonkeyPatch, limit: str, most: int, why: str
+) -> None:
+    monkeypatch.setattr(reading, limit, most)
+    with pytest.raises(Unreadable, match=why):
+        read(pdf([SENTENCE] * 4))
+
+
+def test_few_bytes_that_unpack_to_very_many_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
+    canvas = Canvas(file, pageCompression=1)
+    canvas._code.append(" " * 150 * 1024**2)
+    canvas.showPage()
+    canvas.save()
+    monkeypatch.setattr(reading, "PDF_MEMORY", 100 * 1024**2)
+    with pytest.raises(Unreadable, match="cannot be read"):
+        read(file.getvalue())

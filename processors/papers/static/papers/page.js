@@ -3,6 +3,7 @@
 const PAUSE = 500; // ms between two questions
 
 const place = document.querySelector("[data-analyses]");
+const form = document.querySelector("[data-analyse]");
 let timer = 0;
 
 async function refresh() {
@@ -16,6 +17,7 @@ async function refresh() {
     if (!old) place.append(piece);
     else if (old.outerHTML !== piece.outerHTML) old.replaceWith(piece); // what somebody reads stays as it is
   }
+  form.hidden = place.querySelector("[form=cancel]") !== null; // a paper is analysed by one job at a time
 }
 
 function later() {
