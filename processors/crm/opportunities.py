@@ -4,6 +4,7 @@ from collections.abc import Collection
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
+from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Coalesce, Lower, Now
 
@@ -22,16 +23,18 @@ CENT: Final = Decimal("0.01")
 def queue_offers(limit: int = MOST) -> dict[str, int]:
     """Enqueue a job for each opportunity that waits for an offer, the most valuable first: how many were `queued`.
 
-    One that has an active job gets no second one.
+    One that has an active job gets no second one. Rows are locked, and those that are locked passed over: an offer that
+    is being made while we look would be made twice, as far as we see.
     """
-    jobs = enqueue_many(
-        (
-            "process_opportunity_offer",
-            {"opportunityId": opportunity.pk},
-            {"priority": priority_of(opportunity), "unique_key": opportunity.pk, "tags": ["opportunities"]},
+    with transaction.atomic():
+        jobs = enqueue_many(
+            (
+                "process_opportunity_offer",
+                {"opportunityId": opportunity.pk},
+                {"priority": priority_of(opportunity), "unique_key": opportunity.pk, "tags": ["opportunities"]},
+            )
+            for opportunity in waiting(limit).select_for_update(of=("self",), skip_locked=True)
         )
-        for opportunity in waiting(limit)
-    )
     return {"queued": sum(job.created for job in jobs)}
 
 

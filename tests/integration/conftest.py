@@ -14,6 +14,7 @@ from jobs import broker
 from jobs.apps import make_queues
 from jobs.management import embedded
 from jobs.models import (
+    Alert,
     BatchItem,
     Chord,
     ErrorGroup,
@@ -37,7 +38,7 @@ from tests.services import FOLDER
 
 def _empty() -> None:
     """Delete what a test leaves."""
-    for model in (Job, Failure, Event, Chord, BatchItem, Limit, LogLine, Leader, Queue, Worker):
+    for model in (Job, Failure, Event, Chord, BatchItem, Limit, LogLine, Leader, Queue, Worker, Alert):
         model.objects.all().delete()
     for numbers in (Rollup, ErrorRollup, RolledUp, ErrorGroup):
         numbers.objects.all().delete()

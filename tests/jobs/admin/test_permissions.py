@@ -39,6 +39,7 @@ ON_LISTS = {
     ("visit", "remind"): ADD,
     ("visit", "ask_for_review"): ADD,
     ("invoice", "charge"): ADD,
+    ("invoice", "make_void"): "crm.change_invoice",
     ("paper", "analyse"): ADD,
     ("analysis", "retry"): RETRY,
     ("providerstate", "switch_on"): "papers.change_providerstate",

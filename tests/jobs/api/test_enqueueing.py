@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.conf import settings
 
 from jobs.models import Job, Status
 from tests.jobs.api.conftest import Api
@@ -136,7 +137,7 @@ WRONG = [
     (
         {"queue": "nowhere"},
         ["body", "queue"],
-        "unknown queue 'nowhere': the queues are bgg, cpu, crm, default, reports",
+        f"unknown queue 'nowhere': the queues are {', '.join(sorted(settings.JOBS_QUEUES))}",
     ),
     ({"priority": 11}, ["body", "priority"], "Input should be less than or equal to 10"),
     (

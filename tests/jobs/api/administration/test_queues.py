@@ -31,7 +31,6 @@ def test_a_queue_that_is_paused_stays_as_it_is(api: Api) -> None:
 
 
 def test_a_hyphen_in_a_name_means_an_underscore(api: Api) -> None:
-    Queue.objects.create(name="token_refresh")
     assert api.get("/api/admin/jobs/queues/token-refresh")[1]["queueName"] == "token_refresh"
     assert api.post("/api/admin/jobs/queues/token-refresh/pause")[1]["queueName"] == "token_refresh"
 
