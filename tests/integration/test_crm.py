@@ -127,6 +127,17 @@ CASES: list[tuple[str, dict[str, Any], Status, str]] = [
     ("cleanup_old_data", {"days": 30}, DONE, ""),
     ("update_analytics", {}, DONE, ""),
 ]
+# What the mail server does, what then becomes of a job that sends a mail, and what it says. A refusal of us comes last:
+# all that would send wait then.
+MAIL_SERVER = (
+    ("421", LATER, "421 4.3.2 "),
+    ("drop", LATER, ""),
+    ("try-later", LATER, "451 4.3.0 "),
+    ("sender-later", LATER, "451 4.1.8 "),
+    ("spam", NEVER, "554 5.7.1 "),
+    ("drop-after-data", NEVER, "may have arrived"),
+    ("login", NEVER, "EMAIL_URL"),
+)
 
 
 def test_what_each_job_type_comes_to(start: Start, sandbox: tuple[Server, dict[str, Any]], tmp_path: Any) -> None:
@@ -175,6 +186,21 @@ def test_what_each_job_type_comes_to(start: Start, sandbox: tuple[Server, dict[s
     ]
     assert received(server)["messages"] == [{"text": "*Hello*\n"}]
     assert received(server, "crm/stripe")["charges"] == {"cus_visa": 1}
+    for fault, status, told in MAIL_SERVER:
+        a_mail_meets(server, fault, status, told)
+
+
+def a_mail_meets(server: Server, fault: str, status: Status, told: str) -> None:
+    """A promotion to a customer of its own, while the mail server does this."""
+    Customer.objects.create(id=fault, name=fault, email=f"{fault}@example.com")
+    control(server, fault=fault, count=1)
+    backoff = Backoff(base=300, jitter=False)
+    job = enqueue("send_promotion", {"customerId": fault, "promotionId": "spring"}, backoff=backoff)
+    left = Job.objects.filter(id=job.id, status__in=[Status.PENDING, Status.PROCESSING])
+    wait_for(lambda: not left.exists(), f"the mail that meets {fault}")
+    failure = Failure.objects.filter(job=job.id).first()
+    found = Job.objects.get(id=job.id).status, failure.message if failure else ""
+    assert (found[0], told in found[1]) == (status, True), f"{fault}: {found}"
 
 
 def subjects(server: Server) -> list[str]:

@@ -7,12 +7,17 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
+from jobs import lifecycle
 from jobs.models import Failure, Job, Status
-from jobs.processor import enqueue
+from jobs.processor import Backoff, enqueue
 from processors.crm.models import Customer, CustomerChange, Invoice, Notification, Payment, StripeEvent
 from tests.integration.servers import Server, simulated_upstreams
 from tests.integration.workers import Start, wait_for, wait_for_end
 from tests.processors.crm.stripe import StripeControl, send
+
+# What Stripe's sandbox does to a request: see its `FAULTS`.
+TROUBLE = ("409", "429", "lock-timeout", "500", "503", "html", "reset", "500-after", "reset-after")
+REFUSED = {"400": "Missing required param: currency.", "403": "Stripe refuses our key"}
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +76,8 @@ def test_each_job_type_in_a_worker(
     settings.STRIPE_WEBHOOK_SECRET = environment["STRIPE_WEBHOOK_SECRET"]
     an_event_comes_before_the_job_has_written_its_answer(control)
     what_is_not_decided_ends_by_its_event(control)
+    trouble_is_tried_again_and_charges_once(control)
+    what_no_second_try_helps_fails(control)
 
 
 def an_event_comes_before_the_job_has_written_its_answer(control: StripeControl) -> None:
@@ -106,6 +113,35 @@ def what_is_not_decided_ends_by_its_event(control: StripeControl) -> None:
     wait_for_end(ids)  # long before the jobs would have looked
     assert set(Job.objects.filter(id__in=ids).values_list("status", flat=True)) == {Status.COMPLETED}
     assert set(Invoice.objects.filter(id__in=("i4", "i5")).values_list("status", flat=True)) == {"paid"}
+
+
+def charge(control: StripeControl, number: int, fault: str) -> Job:
+    """An invoice whose charge meets this fault: its job, when it has run."""
+    control.customers({"id": f"cus_{number}", "name": "Grace"})
+    invoice(number, "pm_card_visa")
+    control.fail(fault)
+    job = enqueue("process_payment", {"invoiceId": f"i{number}"}, backoff=Backoff(base=300, jitter=False))
+    left = Job.objects.filter(id=job.id, status__in=[Status.PENDING, Status.PROCESSING])
+    wait_for(lambda: not left.exists(), f"the charge that meets {fault}")
+    return Job.objects.get(id=job.id)
+
+
+def trouble_is_tried_again_and_charges_once(control: StripeControl) -> None:
+    for number, fault in enumerate(TROUBLE, start=10):
+        job = charge(control, number, fault)
+        assert (fault, job.status, job.attempt) == (fault, Status.SCHEDULED, 1)
+        lifecycle.run_now([job.id], actor="ada")
+        wait_for_end([job.id])
+        assert (fault, Job.objects.get(id=job.id).status) == (fault, Status.COMPLETED)
+        assert control.received()["charges"][f"cus_{number}"] == 1
+
+
+def what_no_second_try_helps_fails(control: StripeControl) -> None:
+    for number, (fault, told) in enumerate(REFUSED.items(), start=30):
+        job = charge(control, number, fault)
+        failure = Failure.objects.filter(job=job.id).latest("id")
+        assert (job.status, told in failure.message) == (Status.FAILED, True), failure.message
+        assert f"cus_{number}" not in control.received()["charges"]
 
 
 def test_a_worker_killed_with_the_answer_in_its_hands_charges_once(
