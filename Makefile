@@ -39,7 +39,7 @@ $(INSTALLED): requirements/dev.txt
 	@touch $@
 
 # A file runs whole in one process, since its tests share the workers that it starts; the slow ones come first.
-PYTEST = $(BIN)/pytest -n 6 --dist loadfile --no-loadscope-reorder $(if $(CHROMIUM),,-m "not browser") $(ARGS)
+PYTEST = $(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder $(if $(CHROMIUM),,-m "not browser") $(ARGS)
 
 test: $(INSTALLED)
 	$(if $(CHROMIUM),,@echo "No Chromium found: browser tests are left out. Install it or set CHROMIUM.")
