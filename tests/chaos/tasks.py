@@ -54,7 +54,7 @@ class Call(Payload):
     journal: str
 
 
-@processor(max_attempts=3, backoff=SOON)
+@processor(max_attempts=10, backoff=SOON)  # it asks the database: each outage under its feet costs an attempt
 def chaos_call(payload: Call, job: JobContext) -> None:
     """Call an upstream that allows ten calls a second."""
     upstream = Upstream("chaos", interval=PACE)
