@@ -1,9 +1,11 @@
-"""Celery's Redis transport, less three habits, for the sake of messages that other clients put there.
+"""Celery's Redis transport, less four habits, for the sake of messages that other clients put there, and of children.
 
 * When a connection breaks, kombu tries to put back what was received and not acknowledged, and pickles what it
   cannot ("EMERGENCY DUMP STATE"). Ours hold no job, and `jobs.intake` keeps what it has not yet made a row of.
 * Something in a queue's list that is no message would end the worker ("Unrecoverable error").
 * A message does not say which queue it came from, only where its sender addressed it.
+* A child of the pool closes the parent's connections in its own process, behind a lock that a thread of the parent may
+  have held when it forked: then the child waits for ever.
 """
 
 import logging
@@ -39,6 +41,9 @@ class Channel(redis.Channel):
             super()._restore(message, leftmost)  # type: ignore[call-arg]
         else:
             self._put(queue, message.serializable())
+
+    def _after_fork(self) -> None:
+        """Nothing: they stay the parent's. A child never speaks to the broker through them."""
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

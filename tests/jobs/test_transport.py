@@ -1,5 +1,6 @@
 import logging
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,15 @@ def test_what_is_no_message_is_dropped(valkey: embedded.Valkey, junk: str, caplo
         publish(connection)
         assert receive(connection).payload == {"x": 1}
     assert "no Celery message" in caplog.text
+
+
+def test_a_child_waits_for_no_lock_of_its_parents_threads(valkey: embedded.Valkey) -> None:
+    with connect(valkey) as connection:
+        channel: Any = connection.default_channel
+        publish(connection)
+        child = threading.Thread(target=channel._after_fork, daemon=True)  # what kombu does in each child
+        with channel.pool._lock:
+            child.start()
+            child.join(30)
+        assert not child.is_alive()
+        publish(connection)  # and the parent's connections are open
