@@ -6,17 +6,14 @@ of its own, which the module's `start()` opens.
 """
 
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
 from importlib import import_module
 from types import ModuleType
-from typing import Any
 
 from django.apps import apps
 from django.utils.module_loading import module_has_submodule
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from jobs import asgi
+from jobs.asgi import Receive, Scope, Send
 
 
 def rooms() -> dict[str, ModuleType]:
@@ -56,6 +53,4 @@ class Sandboxes:
             await self._rooms[label](inner, receive, send)
             return
         status, body = (404, {"error": "no such sandbox"}) if label else (200, {"sandboxes": sorted(self._rooms)})
-        headers = [(b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+        await asgi.answer(send, status, json.dumps(body).encode(), {"content-type": "application/json"})

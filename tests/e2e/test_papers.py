@@ -32,8 +32,7 @@ def providers(db: None, tmp_path: Path) -> Iterator[tuple[ProvidersControl, dict
     control = ProvidersControl(server.wait_until_up().url)
     yield control, environment
     control.http.close()
-    server.process.kill()
-    server.process.wait()
+    server.kill()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -32,6 +33,7 @@ from jobs.models import (
 )
 from tests.integration.jobtypes import tasks  # noqa: F401  (this process enqueues them)
 from tests.integration.jobtypes.journal import Journal
+from tests.integration.servers import Server, simulated_upstreams
 from tests.integration.workers import Start
 from tests.services import FOLDER
 
@@ -64,6 +66,16 @@ def journal(tmp_path: Path) -> Journal:
 def gate(tmp_path: Path) -> Path:
     """A file that jobs wait for."""
     return tmp_path / "gate"
+
+
+@pytest.fixture(scope="module")
+def upstreams(
+    tmp_path_factory: pytest.TempPathFactory, django_db_setup: None
+) -> Iterator[tuple[Server, dict[str, Any]]]:
+    """The simulated upstreams of all rooms in a process of their own, and the environment of workers that call them."""
+    server, environment = simulated_upstreams(tmp_path_factory.mktemp("upstreams") / "sandbox.log")
+    yield server.wait_until_up(), environment
+    server.kill()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from processors.crm.models import (
     Suppression,
     Visit,
 )
-from tests.integration.servers import Server, simulated_upstreams
+from tests.integration.servers import Server
 from tests.integration.workers import Start, wait_for, wait_for_end
 
 MAILS = int(os.environ.get("CRM_MAILS", "100"))  # that a worker is killed among
@@ -59,19 +59,10 @@ def _clear() -> None:
         model.objects.all().delete()
 
 
-@pytest.fixture(scope="module")
-def upstreams(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[tuple[Server, Any]]:
-    server, environment = simulated_upstreams(tmp_path_factory.mktemp("sandbox") / "sandbox.log")
-    yield server, environment
-    server.process.kill()
-    server.process.wait()
-
-
 @pytest.fixture
 def sandbox(upstreams: tuple[Server, Any], _rows: None) -> tuple[Server, dict[str, Any]]:
     """Without faults and without a past."""
     server, environment = upstreams
-    server.wait_until_up()
     for part in ("crm", "crm/stripe"):
         httpx2.delete(f"{server.url}/{part}/_received", timeout=30).raise_for_status()
     return server, environment

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from django.utils import timezone
 from jobs.models import Job, Limit, Status
 from jobs.processor import enqueue, enqueue_many
 from processors.eve.models import Character, EsiAnswer, Grant, JournalEntry
-from tests.integration.servers import simulated_upstreams
+from tests.integration.servers import Server
 from tests.integration.workers import Start, Worker, wait_for, wait_for_end, wait_for_status
 from tests.processors.eve.rows import logged_in
 from tests.processors.eve.sandbox import EveSandbox
@@ -45,14 +44,12 @@ def _rows(db: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def upstream(tmp_path: Path, _rows: None) -> Iterator[tuple[EveSandbox, dict[str, Any]]]:
+def upstream(upstreams: tuple[Server, dict[str, Any]], _rows: None) -> Iterator[tuple[EveSandbox, dict[str, Any]]]:
     """And the environment of a worker that is to call it."""
-    server, environment = simulated_upstreams(tmp_path / "sandbox.log")
-    eve = EveSandbox(server.wait_until_up().url)
+    server, environment = upstreams
+    eve = EveSandbox(server.url)
     yield eve, environment
     eve.http.close()
-    server.process.kill()
-    server.process.wait()
 
 
 def test_two_workers_keep_each_queues_limit_and_one_goes_on_where_the_other_was_killed(

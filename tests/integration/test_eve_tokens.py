@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from django.utils import timezone
 from jobs.models import Job, Status
 from jobs.processor import enqueue, enqueue_many
 from processors.eve.models import Character, Grant
-from tests.integration.servers import simulated_upstreams
+from tests.integration.servers import Server
 from tests.integration.workers import Start, Worker, wait_for, wait_for_end, wait_for_status
 from tests.processors.eve.rows import logged_in
 from tests.processors.eve.sandbox import EveSandbox
@@ -28,13 +27,12 @@ def _rows(db: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def upstream(tmp_path: Path, _rows: None) -> Iterator[tuple[EveSandbox, dict[str, Any]]]:
-    server, environment = simulated_upstreams(tmp_path / "sandbox.log")
-    eve = EveSandbox(server.wait_until_up().url)
+def upstream(upstreams: tuple[Server, dict[str, Any]], _rows: None) -> Iterator[tuple[EveSandbox, dict[str, Any]]]:
+    """And the environment of a worker that is to call it."""
+    server, environment = upstreams
+    eve = EveSandbox(server.url)
     yield eve, environment
     eve.http.close()
-    server.process.kill()
-    server.process.wait()
 
 
 def test_one_call_for_two_workers_and_its_answer_outlives_them(

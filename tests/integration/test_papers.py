@@ -16,7 +16,7 @@ from jobs import lifecycle
 from jobs.models import Job, Status
 from processors.papers.models import Analysis, Call, Paper, ProviderState
 from processors.papers.sandbox import KEYS
-from tests.integration.servers import simulated_upstreams
+from tests.integration.servers import Server
 from tests.integration.test_canary import heard as heard
 from tests.integration.test_canary import kept
 from tests.integration.workers import Start, wait_for, wait_for_end, wait_for_status
@@ -27,20 +27,10 @@ CANARY = "canary-of-papers-51"
 LONG = "\n\n".join(f"Section {n}. " + "Bees remember flowers better with caffeine. " * 30 for n in range(6))
 
 
-@pytest.fixture(scope="module")
-def upstreams(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[dict[str, Any]]:
-    """The providers in a process of their own, and the environment of workers that are to ask them."""
-    server, environment = simulated_upstreams(tmp_path_factory.mktemp("papers") / "sandbox.log")
-    server.wait_until_up()
-    yield {**environment, "SANDBOX": server.url}
-    server.process.kill()
-    server.process.wait()
-
-
 @pytest.fixture
-def papers(upstreams: dict[str, Any], db: None) -> Iterator[ProvidersControl]:
+def papers(upstreams: tuple[Server, dict[str, Any]], db: None) -> Iterator[ProvidersControl]:
     _empty()
-    control = ProvidersControl(upstreams["SANDBOX"])
+    control = ProvidersControl(upstreams[0].url)
     control.forget()
     yield control
     control.http.close()
@@ -66,9 +56,9 @@ def half_way(papers: ProvidersControl) -> Job:
 
 
 def test_neither_a_stop_nor_a_kill_costs_a_finished_provider(
-    start: Start, papers: ProvidersControl, upstreams: dict[str, Any]
+    start: Start, papers: ProvidersControl, upstreams: tuple[Server, dict[str, Any]]
 ) -> None:
-    settings = {**upstreams, "JOBS_SHUTDOWN_GRACE": "1", "JOBS_LEASE": "4"}
+    settings = {**upstreams[1], "JOBS_SHUTDOWN_GRACE": "1", "JOBS_LEASE": "4"}
     worker = start("threads", 2, "ai", **settings)
     job = half_way(papers)
     worker.stop()
@@ -92,7 +82,7 @@ def test_neither_a_stop_nor_a_kill_costs_a_finished_provider(
 def test_cancels_waits_and_keys(
     start: Start,
     papers: ProvidersControl,
-    upstreams: dict[str, Any],
+    upstreams: tuple[Server, dict[str, Any]],
     heard: list[str],
     client: Client,
     settings: Settings,
@@ -104,7 +94,7 @@ def test_cancels_waits_and_keys(
         "OTHER_API_KEY": CANARY,
     }
     parts: dict[str, Any] = {"AI_PART_TOKENS": "1000", "AI_MAX_PARTS": "9"}
-    worker = start("threads", 4, "ai", LOG_LEVEL="DEBUG", LOG_FORMAT="json", **upstreams, **other, **parts)
+    worker = start("threads", 4, "ai", LOG_LEVEL="DEBUG", LOG_FORMAT="json", **upstreams[1], **other, **parts)
     jobs = [cancelled_during_a_request(papers), cancelled_between_requests(papers), kept_waiting(papers)]
     jobs.append(cut_off_from_the_database(papers))
     refused = asked(["other"])

@@ -11,7 +11,7 @@ from jobs import lifecycle
 from jobs.models import Failure, Job, Status
 from jobs.processor import Backoff, enqueue
 from processors.crm.models import Customer, CustomerChange, Invoice, Notification, Payment, StripeEvent
-from tests.integration.servers import Server, simulated_upstreams
+from tests.integration.servers import Server
 from tests.integration.workers import Start, wait_for, wait_for_end
 from tests.processors.crm.stripe import StripeControl, send
 
@@ -32,19 +32,11 @@ def _clear() -> None:
         model.objects.all().delete()
 
 
-@pytest.fixture(scope="module")
-def upstreams(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[tuple[Server, Any]]:
-    server, environment = simulated_upstreams(tmp_path_factory.mktemp("sandbox") / "sandbox.log")
-    yield server, environment
-    server.process.kill()
-    server.process.wait()
-
-
 @pytest.fixture
 def stripe(upstreams: tuple[Server, Any], _rows: None) -> Iterator[tuple[StripeControl, dict[str, Any]]]:
     """An account with two customers and without a past."""
     server, environment = upstreams
-    control = StripeControl(f"{server.wait_until_up().url}/crm")
+    control = StripeControl(f"{server.url}/crm")
     control.http.delete(f"{control.url}/_received").raise_for_status()
     control.customers({"id": "cus_1", "name": "Grace"}, {"id": "cus_2", "name": "Ada"})
     yield control, environment

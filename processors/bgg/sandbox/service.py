@@ -6,22 +6,18 @@ answers, and how late each answer is. All state lives in memory, on one event lo
 """
 
 import asyncio
-import contextlib
 import json
-import struct
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from http import HTTPStatus
-from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from . import answers, games
+from jobs import asgi
+from jobs.asgi import Receive, Scope, Send
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+from . import answers, games
 
 TOKEN: Final = "0c5f9d2e-5b0e-4d57-9a53-6a0f6b1d7e13"  # noqa: S105 opens nothing but this sandbox
 WINDOW: Final = 0.95  # seconds in which a third request is one too many
@@ -37,7 +33,7 @@ def _xml(body: str, status: int = 200) -> Answer:
     return status, XML, body
 
 
-FAULTS: Final[dict[str, Answer | None]] = {  # None: see `_reset` and `_until_gone`
+FAULTS: Final[dict[str, Answer | None]] = {  # None: no answer
     "202": _xml(answers.ACCEPTED, 202),
     "401": (401, "text/html", ""),
     "429": _xml(answers.TOO_FAST, 429),
@@ -75,9 +71,9 @@ class Sandbox:
         await asyncio.sleep(self.latency)
         fault = self._next_fault()
         if fault == "reset":
-            _reset(receive)
+            asgi.reset(receive)
         if fault in ("reset", "slow"):
-            await _until_gone(receive)
+            await asgi.left_within(receive, SLOW)
         answer = FAULTS.get(fault or "") or self._answer(scope, request)
         request["status"] = fault if fault in ("reset", "slow") else answer[0]
         await _send(send, answer)
@@ -88,7 +84,7 @@ class Sandbox:
             "at": time.time(),
             "path": scope["path"],
             "query": scope["query_string"].decode(),
-            "agent": _header(scope, b"user-agent"),
+            "agent": asgi.headers_of(scope).get("user-agent", ""),
             "too_fast": len(self.clock) > 2 and self.clock[-1] - self.clock[-3] < WINDOW,
             "status": None,
         }
@@ -105,7 +101,7 @@ class Sandbox:
         return self.fault
 
     def _answer(self, scope: Scope, request: dict[str, Any]) -> Answer:
-        authorization = _header(scope, b"authorization")
+        authorization = asgi.headers_of(scope).get("authorization")
         if not authorization:
             return 401, "text/plain", "Unauthorized. See https://boardgamegeek.com/using_the_xml_api"
         if authorization != f"Bearer {TOKEN}":
@@ -167,7 +163,7 @@ class Sandbox:
         """Switch a fault on for the next requests, and a latency on for all."""
         if scope["method"] == "POST":
             try:
-                wanted = json.loads(await _body(receive))
+                wanted = json.loads(await asgi.body_of(receive))
                 fault, count, after = wanted.get("fault"), int(wanted.get("count", 1)), int(wanted.get("after", 0))
                 latency = float(wanted.get("latency_ms", self.latency * 1000)) / 1000
             except (ValueError, TypeError, AttributeError) as error:
@@ -192,41 +188,10 @@ ENDPOINTS: Final[dict[str, Callable[[Sandbox, dict[str, str]], Answer]]] = {
 }
 
 
-def _header(scope: Scope, name: bytes) -> str:
-    return str(dict(scope["headers"]).get(name, b""), "latin-1")
-
-
-def _reset(receive: Receive) -> None:
-    """End the connection without an answer and without a goodbye. ASGI has no word for it; uvicorn's transport does."""
-    transport = receive.__self__.transport  # type: ignore[attr-defined]
-    transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
-async def _until_gone(receive: Receive) -> None:
-    """Say nothing until the client has left."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(SLOW):
-            while (await receive())["type"] != "http.disconnect":
-                pass
-
-
-async def _body(receive: Receive) -> bytes:
-    body = b""
-    while True:
-        message = await receive()
-        body += bytes(message.get("body", b""))
-        if not message.get("more_body"):
-            return body
-
-
 async def _send(send: Send, answer: Answer) -> None:
     status, kind, body = answer
-    headers = [(b"content-type", kind.encode())]
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers.append((b"www-authenticate", b'Bearer realm="xml api"'))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body.encode()})
+    login = {"www-authenticate": 'Bearer realm="xml api"'} if status == HTTPStatus.UNAUTHORIZED else {}
+    await asgi.answer(send, status, body.encode(), {"content-type": kind} | login)
 
 
 application = Sandbox()

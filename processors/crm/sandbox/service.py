@@ -8,19 +8,16 @@ answers. `/stripe/_received` and `/stripe/_control` are the same for Stripe.
 
 import asyncio
 import json
-import struct
 from collections import deque
-from collections.abc import Awaitable, Callable, MutableMapping
-from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, Final
 from urllib.parse import parse_qs
+
+from jobs import asgi
+from jobs.asgi import Receive, Scope, Send
 
 from .smtp import FAULTS, PostOffice
 from .stripe import LOST, Stripe
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Reply = tuple[int, str, str, dict[str, str]]  # status, type, body, further headers
 
 LATEST: Final = 100  # mails that are told in full
@@ -49,16 +46,22 @@ class Sandbox:
         if path == "/_received":
             await _send(send, self._received(method, scope["query_string"].decode()))
         elif path == "/_control":
-            await _send(send, self._control(await _body(receive)) if method == "POST" else _json(200, self._state()))
+            await _send(
+                send, self._control(await asgi.body_of(receive)) if method == "POST" else _json(200, self._state())
+            )
         elif path == "/webhook" and method == "POST":
-            await _send(send, self._message(await _body(receive)))
+            await _send(send, self._message(await asgi.body_of(receive)))
         elif path.startswith("/stripe/"):
             await self._stripe(scope, receive, send)
         else:
             await _send(send, _json(404, {"error": f"no {path} here"}))
 
     async def _stripe(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path, method, body = scope["path"].removeprefix("/stripe"), scope["method"], (await _body(receive)).decode()
+        path, method, body = (
+            scope["path"].removeprefix("/stripe"),
+            scope["method"],
+            (await asgi.body_of(receive)).decode(),
+        )
         if path == "/_received":
             if method == "DELETE":
                 self.stripe.reset()
@@ -70,15 +73,14 @@ class Sandbox:
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 await _send(send, _json(400, {"error": f"not a control: {error}"}))
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        request = (method, path, body or scope["query_string"].decode(), headers)
+        request = (method, path, body or scope["query_string"].decode(), asgi.headers_of(scope))
         answer = self.stripe.begin(*request)
         if answer is None:
             await asyncio.sleep(self.stripe.latency)
             answer = self.stripe.end(*request)
         status, said, more = answer
         if status == LOST:
-            _reset(receive)
+            asgi.reset(receive)
             return
         text = "<html>Bad gateway</html>" if more.get("content-type") == "text/html" else json.dumps(said)
         await _send(send, (status, "application/json", text, {"request-id": "req_sandbox", **more}))
@@ -152,28 +154,9 @@ def _json(status: int, value: Any) -> Reply:
     return status, "application/json", json.dumps(value), {}
 
 
-def _reset(receive: Receive) -> None:
-    """End the connection without an answer. ASGI has no word for it; uvicorn's transport does."""
-    transport = receive.__self__.transport  # type: ignore[attr-defined]
-    transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
-async def _body(receive: Receive) -> bytes:
-    body = b""
-    while True:
-        message = await receive()
-        body += bytes(message.get("body", b""))
-        if not message.get("more_body"):
-            return body
-
-
 async def _send(send: Send, reply: Reply) -> None:
     status, kind, body, more = reply
-    headers = {"content-type": kind, **more}
-    encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body.encode()})
+    await asgi.answer(send, status, body.encode(), {"content-type": kind, **more})
 
 
 application = Sandbox()

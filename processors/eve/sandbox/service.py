@@ -6,16 +6,15 @@ Four paths are ours. `/_received` tells what came in (DELETE forgets it). `POST 
 """
 
 import asyncio
-import contextlib
 import json
 import re
-import struct
-from collections.abc import Awaitable, Callable, MutableMapping
-from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
+
+from jobs import asgi
+from jobs.asgi import Receive, Scope, Send
 
 from .esi import Esi
 from .faults import FAULTS, fault
@@ -25,10 +24,6 @@ from .routes import SCOPES, find
 from .sso import Sso
 from .switches import Switches
 from .world import PILOT, World
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 SLOW: Final = 120.0  # seconds: longer than any client waits
 LOOK: Final = 0.01  # seconds between two looks at whether a held answer may go
@@ -74,16 +69,16 @@ class Sandbox:
             wrong = self._next_fault(service, name)
             if wrong in ("reset", "sso-reset"):
                 status = "reset"
-                _reset(receive)
+                asgi.reset(receive)
             elif wrong in ("slow", "sso-slow"):
                 status = "slow"
-                await _until_gone(receive)
+                await asgi.left_within(receive, SLOW)
             else:
                 answer = self._answer(service, request, wrong)
                 status, note = answer.status, answer.note
                 if wrong == "sso-lost":
                     status = "lost"
-                    _reset(receive)
+                    asgi.reset(receive)
                 else:
                     await _send(send, answer)
         finally:
@@ -118,7 +113,7 @@ class Sandbox:
         """Wait while answers of this route are held back, or until the client has left."""
         if not self._holds(name):
             return
-        gone = asyncio.ensure_future(_until_gone(receive))
+        gone = asyncio.ensure_future(asgi.left_within(receive, SLOW))
         while self._holds(name) and not gone.done():
             await asyncio.sleep(LOOK)
         gone.cancel()
@@ -161,38 +156,14 @@ class Sandbox:
 
 
 async def _request(scope: Scope, receive: Receive) -> Request:
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    body = b""
-    while True:
-        message = await receive()
-        body += bytes(message.get("body", b""))
-        if not message.get("more_body"):
-            break
+    headers = asgi.headers_of(scope)
     query = dict(parse_qsl(scope["query_string"].decode(), keep_blank_values=True))
     root = f"http://{headers.get('host', '')}{scope.get('root_path', '')}"
-    return Request(scope["method"], scope["path"], query, headers, body, root)
-
-
-def _reset(receive: Receive) -> None:
-    """End the connection without an answer. ASGI has no word for it; uvicorn's transport does."""
-    transport = receive.__self__.transport  # type: ignore[attr-defined]
-    transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
-async def _until_gone(receive: Receive) -> None:
-    """Say nothing until the client has left."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(SLOW):
-            while (await receive())["type"] != "http.disconnect":
-                pass
+    return Request(scope["method"], scope["path"], query, headers, await asgi.body_of(receive), root)
 
 
 async def _send(send: Send, answer: Answer) -> None:
-    headers = [(name.encode(), value.encode()) for name, value in answer.headers.items()]
-    headers.append((b"content-length", b"%d" % len(answer.body)))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    await asgi.answer(send, answer.status, answer.body, answer.headers)
 
 
 application = Sandbox()

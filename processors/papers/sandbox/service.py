@@ -6,24 +6,18 @@ switch). `/<provider>/_control` takes `faults`, one a request in this order, nul
 A paper that says `sandbox:<provider>:<fault>` gets that fault each time. All state lives in memory, on one event loop.
 """
 
-import asyncio
-import contextlib
 import json
-import struct
-from collections.abc import Awaitable, Callable, MutableMapping
-from socket import SO_LINGER, SOL_SOCKET
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
+
+from jobs import asgi
+from jobs.asgi import Receive, Scope, Send
 
 from .anthropic import Anthropic
 from .gemini import Gemini
 from .openai import OpenAI
 from .provider import DROPPED, STREAMED, Provider, Turn
 from .shapes import Answer, Dialect
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 SLOW: Final = 900.0  # seconds: longer than any client waits
 PROVIDERS: Final[dict[str, Dialect]] = {
@@ -46,7 +40,7 @@ class Sandbox:
         method, path = scope["method"], scope["path"]
         _, name, rest = f"{path}/".split("/", 2)
         provider = self.providers.get(name)
-        body = await _body(receive)
+        body = await asgi.body_of(receive)
         if path == "/_received":
             await _answer(send, self._received(method))
         elif provider is None:
@@ -69,14 +63,13 @@ class Sandbox:
     async def _turn(
         self, provider: Provider, scope: Scope, path: str, body: bytes, receive: Receive, send: Send
     ) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        turn = provider.begin(path, body, headers, dict(parse_qsl(scope["query_string"].decode())))
+        turn = provider.begin(path, body, asgi.headers_of(scope), dict(parse_qsl(scope["query_string"].decode())))
         try:
-            if await _gone(receive, SLOW if turn.fault == "slow" else provider.latency):
+            if await asgi.left_within(receive, SLOW if turn.fault == "slow" else provider.latency):
                 turn.note("gone")
             elif turn.fault == "reset":
                 turn.note("reset")
-                _reset(receive)
+                asgi.reset(receive)
             else:
                 await self._tell(provider, turn, receive, send)
         finally:
@@ -90,10 +83,10 @@ class Sandbox:
             return
         turn.note(STREAMED)
         headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"} | turn.headers
-        await send({"type": "http.response.start", "status": 200, "headers": _encoded(headers)})
+        await asgi.begin(send, 200, headers)
         for event in answer:
             if event == DROPPED:
-                _reset(receive)
+                asgi.reset(receive)
                 return
             await send({"type": "http.response.body", "body": event.encode(), "more_body": True})
         await send({"type": "http.response.body", "body": b""})
@@ -106,42 +99,10 @@ def _control(provider: Provider, body: bytes) -> Answer:
         return 400, {"error": f"not a control: {error}", "faults": sorted(provider.faults)}, {}
 
 
-async def _gone(receive: Receive, seconds: float) -> bool:
-    """Wait as long, and whether the client has left meanwhile."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            while (await receive())["type"] != "http.disconnect":
-                pass
-            return True
-    return False
-
-
-def _reset(receive: Receive) -> None:
-    """End the connection without an answer. ASGI has no word for it; uvicorn's transport does."""
-    transport = receive.__self__.transport  # type: ignore[attr-defined]
-    transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
-    transport.abort()
-
-
-async def _body(receive: Receive) -> bytes:
-    body = b""
-    while True:
-        message = await receive()
-        body += bytes(message.get("body", b""))
-        if not message.get("more_body"):
-            return body
-
-
-def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode(), value.encode()) for name, value in headers.items()]
-
-
 async def _answer(send: Send, answer: Answer) -> None:
     status, said, more = answer
     kind, text = ("text/html", said) if isinstance(said, str) else ("application/json", json.dumps(said))
-    headers = {"content-type": kind, "content-length": str(len(text.encode()))} | more
-    await send({"type": "http.response.start", "status": status, "headers": _encoded(headers)})
-    await send({"type": "http.response.body", "body": text.encode()})
+    await asgi.answer(send, status, text.encode(), {"content-type": kind} | more)
 
 
 application = Sandbox()
