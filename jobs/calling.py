@@ -18,7 +18,7 @@ from celery.exceptions import Retry as CeleryRetry
 from django.conf import settings
 from pydantic import ValidationError
 
-from jobs import lifecycle, options
+from jobs import gathering, lifecycle, options
 from jobs.canvas import Planner, Step, check_size, planning
 from jobs.context import JobContext
 from jobs.encoding import encode
@@ -56,6 +56,10 @@ class Processor(Task[..., Any]):
     def enqueue(self, payload: Payload | Mapping[str, Any] | None = None, **opts: Any) -> Enqueued:
         """Insert a job in the caller's transaction. Options: `jobs.options`."""
         return lifecycle.enqueue([self.new_job(self.encode_row_payload(payload), opts)])[0]
+
+    async def aenqueue(self, payload: Payload | Mapping[str, Any] | None = None, **opts: Any) -> Enqueued:
+        """The same for async code: returns once the job is committed, in a commit shared with others that wait."""
+        return await gathering.enqueue(self.new_job(self.encode_row_payload(payload), opts))
 
     def apply_async(
         self,

@@ -15,7 +15,6 @@ from celery.canvas import _chain, group
 from celery.canvas import chord as _chord
 from celery.fixups.django import DjangoFixup, DjangoWorkerFixup  # type: ignore[attr-defined]
 from celery.utils.functional import maybe_list
-from django.db import close_old_connections, reset_queries
 
 from jobs.ids import new_task_id
 
@@ -168,14 +167,12 @@ class WorkerFixup(DjangoWorkerFixup):
 
         check_without_pages()
 
-    def on_task_prerun(self, sender: Any, **kwargs: Any) -> None:
-        if not sender.request.is_eager:
-            reset_queries()
-            close_old_connections()
-
-    def on_task_postrun(self, sender: Any, **kwargs: Any) -> None:
-        if not sender.request.is_eager:
-            close_old_connections()
+    def install(self) -> DjangoWorkerFixup:
+        """Without its looks at the connections before and after each job: `jobs.execution` looks once."""
+        installed = super().install()
+        signals.task_prerun.disconnect(self.on_task_prerun)
+        signals.task_postrun.disconnect(self.on_task_postrun)
+        return installed
 
 
 class Fixup(DjangoFixup):

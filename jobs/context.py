@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -44,11 +45,16 @@ class JobContext:
         self.run = run
         self.attempt = attempt  # from 1
         self.max_attempts = max_attempts
-        self.log = JobLog(id, run, attempt, redact)
+        self.redact = redact
         self.latest: str | None = None  # progress, as JSON
         self._written = 0.0  # when the row was, monotonic
         self._stored: str | None = None  # what it then got
         self._ended = False
+
+    @cached_property
+    def log(self) -> JobLog:
+        """The job's log. Made when it is first asked for: most jobs that are short say nothing."""
+        return JobLog(self.id, self.run, self.attempt, self.redact)
 
     def check(self) -> None:
         """Stop here if the job was cancelled, ran out of time or was given to another worker."""
@@ -85,11 +91,11 @@ class JobContext:
     def end(self) -> None:
         """The run is over: its last progress goes with its outcome, its log lines are there before that."""
         self._ended = True
-        if not self.log.flush() and beside():
+        if "log" in self.__dict__ and not self.log.flush() and beside():
             soon.ask(self.log)
 
     def _note(self, note: str) -> str:
-        return storable(self.log.redact(note)[:500]) if note else ""
+        return storable(self.redact(note)[:500]) if note else ""
 
     def _write(self, progress: str) -> None:
         # Beside the author's transaction: it must be seen now, and stay if that one is rolled back.

@@ -7,12 +7,13 @@ from typing import Any
 MAX_LEVELS = 200  # of arrays and objects in each other: well inside of what Python and Postgres can read again
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_to_json = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def encode(value: Any, limit: int) -> str:
     """`value` as JSON text of at most `limit` bytes. Raises ValueError saying what is wrong with it."""
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = _to_json(value)
         size = len(text.encode())
     except TypeError as error:
         raise ValueError(f"not JSON: {error}") from None

@@ -8,9 +8,8 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from billiard.einfo import ExceptionInfo
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as CeleryRetry
 from django.conf import settings
+from django.db import close_old_connections, reset_queries
 from django.utils import timezone
 from pydantic import BaseModel
 
@@ -37,7 +37,7 @@ LONGEST = 10 * 365 * 86400.0  # seconds of a delay: what a job asks for must be 
 
 def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
     """Run the body under Celery's tracer and say what became of it. Never raises for what a job does."""
-    redact = redactor(task, job)
+    redact = Redactor(task, job)
     context = JobContext(job.id, job.run, job.attempt, job.max_attempts, redact)
     token = logs.begin_run(job, redact)
     try:
@@ -45,6 +45,7 @@ def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
         context.end()
     finally:
         logs.end_run(token)
+        _tidy()
     outcome.progress = context.latest
     return outcome
 
@@ -58,7 +59,7 @@ def _run(task: Processor, job: Claimed, request: dict[str, Any], context: JobCon
         if job.members is not None:
             members = json.loads(job.members)
             _take(args, kwargs, members["takes"], lifecycle.member_results(UUID(members["group"])))
-        traced = task.__trace__(str(job.id), args, kwargs, {**request, "job_context": context})
+        traced = task.__trace__(request["id"], args, kwargs, {**request, "job_context": context})
         seconds = time.monotonic() - started
         if isinstance(traced.retval, ExceptionInfo):
             # The error as it was raised: for its own, Celery puts a base class in place of one that it cannot pickle.
@@ -73,6 +74,13 @@ def _run(task: Processor, job: Claimed, request: dict[str, Any], context: JobCon
         outcome = of_error(task, job, refused, "".join(traceback.format_exception(refused)), payload)
     outcome.seconds = seconds
     return outcome
+
+
+def _tidy() -> None:
+    """Close connections of this thread that are broken, have had their age or are left inside a transaction."""
+    close_old_connections()
+    if settings.DEBUG:
+        reset_queries()
 
 
 def _take(args: Any, kwargs: Any, takes: str, value: Any) -> None:
@@ -120,14 +128,19 @@ def _kept(error: BaseException) -> str | None:
         return None
 
 
-def redactor(task: Processor, job: Claimed) -> Callable[[str], str]:
+class Redactor:
     """Takes the payload's secrets out of a text. They are looked for when the first text comes: most jobs have none."""
 
-    @cache
-    def hide() -> set[str]:
-        return secrets(task.payload_model, json.loads(job.payload)) if task.payload_model else set()
+    def __init__(self, task: Processor, job: Claimed) -> None:
+        self.task = task
+        self.job = job
 
-    return lambda text: without(text, hide())
+    def __call__(self, text: str) -> str:
+        return without(text, self.hidden)
+
+    @cached_property
+    def hidden(self) -> set[str]:
+        return secrets(self.task.payload_model, json.loads(self.job.payload)) if self.task.payload_model else set()
 
 
 def _message(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from celery import shared_task
 from django.db.models.functions import Now
 from pydantic import BaseModel, ValidationError
 
-from jobs import lifecycle, options
+from jobs import gathering, lifecycle, options
 from jobs.batching import batch_process
 from jobs.calling import Body, Processor, errors_of, get_processor, invalid_payload, processors
 from jobs.context import JobContext
@@ -51,6 +51,7 @@ __all__ = [
     "Secret",
     "Snooze",
     "Upstream",
+    "aenqueue",
     "batch_process",
     "count_old_jobs",
     "enqueue",
@@ -158,6 +159,13 @@ def enqueue(type_: "str | Processor", payload: Payload | Mapping[str, Any] | Non
     Raises UnknownProcessor, InvalidPayload, InvalidOption or UnknownQueue. Options: `jobs.options`.
     """
     return lifecycle.enqueue([_new_job(type_, payload, opts)])[0]
+
+
+async def aenqueue(
+    type_: "str | Processor", payload: Payload | Mapping[str, Any] | None = None, **opts: Any
+) -> Enqueued:
+    """The same for async code: returns once the job is committed, in a commit shared with others that wait."""
+    return await gathering.enqueue(_new_job(type_, payload, opts))
 
 
 def enqueue_many(jobs: Iterable[tuple[Any, ...]]) -> list[Enqueued]:

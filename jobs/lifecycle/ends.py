@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -71,8 +72,8 @@ CASE WHEN d.verb = 'complete' THEN 'completed'
      WHEN d.verb IN ('retry', 'snooze') THEN 'scheduled'
      ELSE 'pending' END"""
 
-# `status || ''` keeps the planner from reading the partial index of running jobs, which it prefers on a
-# table without statistics, for what the primary key gives at once; `id = ANY` keeps it from scanning the table.
+# The status is asked for in a condition of the join: as one of the table alone it would let the planner expect a single
+# row, and compare each outcome with each job. `id = ANY` keeps it from reading the whole table.
 _FINISH = f"""
 UPDATE jobs_job j SET
     status = {_NEXT_STATUS},
@@ -80,7 +81,7 @@ UPDATE jobs_job j SET
     attempt = CASE WHEN d.verb IN ('snooze', 'give back', 'lose') THEN greatest(j.attempt - 1, 0) ELSE j.attempt END,
     max_attempts = greatest(j.max_attempts, d.max_attempts),
     losses = CASE WHEN d.verb = 'lose' THEN j.losses + 1 ELSE j.losses END,
-    scheduled_at = CASE WHEN d.verb IN ('retry', 'snooze') THEN now() + d.delay * interval '1 second'
+    scheduled_at = CASE WHEN d.verb IN ('retry', 'snooze') THEN now() + coalesce(d.delay, 0) * interval '1 second'
         ELSE j.scheduled_at END,
     started_at = CASE WHEN d.seconds IS NULL THEN j.started_at ELSE now() - d.seconds * interval '1 second' END,
     finished_at = CASE WHEN {_NEXT_STATUS} IN ('completed', 'failed', 'cancelled') THEN now() END,
@@ -88,7 +89,7 @@ UPDATE jobs_job j SET
 FROM unnest(%(ids)s::uuid[], %(runs)s::int[], %(verbs)s::text[], %(results)s::text[], %(delays)s::float8[],
     %(seconds)s::float8[], %(progress)s::text[], %(max_attempts)s::int[])
     AS d(id, run, verb, result, delay, seconds, progress, max_attempts)
-WHERE j.id = d.id AND j.id = ANY(%(ids)s::uuid[]) AND j.run = d.run AND j.status || '' = 'processing'
+WHERE j.id = d.id AND j.id = ANY(%(ids)s::uuid[]) AND CASE WHEN j.run = d.run THEN j.status END = 'processing'
 RETURNING j.id, j.run, j.status, j.queue, j.canvas::text, j.attempt, j.worker, j.started_at
 """  # noqa: S608
 
@@ -108,18 +109,18 @@ def finish(outcomes: Sequence[Outcome]) -> dict[tuple[UUID, int], Status]:
     """
     if not outcomes:
         return {}
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         rows = fetch(
             _FINISH,
             {
                 "ids": [outcome.id for outcome in outcomes],
                 "runs": [outcome.run for outcome in outcomes],
                 "verbs": [outcome.verb.value for outcome in outcomes],
-                "results": [outcome.result for outcome in outcomes],
-                "delays": [outcome.delay for outcome in outcomes],
-                "seconds": [outcome.seconds for outcome in outcomes],
-                "progress": [outcome.progress for outcome in outcomes],
-                "max_attempts": [outcome.max_attempts for outcome in outcomes],
+                "results": _column([outcome.result for outcome in outcomes]),
+                "delays": _column([outcome.delay or None for outcome in outcomes]),
+                "seconds": _column([outcome.seconds for outcome in outcomes]),
+                "progress": _column([outcome.progress for outcome in outcomes]),
+                "max_attempts": _column([outcome.max_attempts for outcome in outcomes]),
             },
         )
         by_key = {(outcome.id, outcome.run): outcome for outcome in outcomes}
@@ -145,6 +146,11 @@ def finish(outcomes: Sequence[Outcome]) -> dict[tuple[UUID, int], Status]:
         if changed:
             transaction.on_commit(partial(events.changed, [job for job, _ in changed]), robust=True)
     return changed
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Nothing where there are only NULLs: `unnest` makes them of what is missing, and there is less to send."""
+    return values if any(value is not None for value in values) else []
 
 
 def _failure(outcome: Outcome, error: Error, attempt: int, worker: str | None, started_at: object) -> dict[str, object]:

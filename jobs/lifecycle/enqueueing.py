@@ -85,10 +85,11 @@ _MANY = (
 # %(ended)s: steps that never run, because the job before them failed.
 _INSERT = """
 INSERT INTO jobs_job (id, type, payload, queue, priority, status, attempt, max_attempts, timeout, backoff, scheduled_at,
-    expires_at, finished_at, unique_key, created_by, tags, request_id, schedule, parent, "group", canvas)
+    created_at, expires_at, finished_at, unique_key, created_by, tags, request_id, schedule, parent, "group", canvas)
 SELECT id, type, payload::jsonb, queue, priority,
     CASE WHEN %(ended)s THEN 'failed' WHEN due > now() THEN 'scheduled' ELSE 'pending' END,
-    attempt, max_attempts, timeout, backoff, due, coalesce(expires_at, now() + expires_in * interval '1 second'),
+    attempt, max_attempts, timeout, backoff, due, clock_timestamp(),
+    coalesce(expires_at, now() + expires_in * interval '1 second'),
     CASE WHEN %(ended)s THEN now() END, unique_key, created_by,
     ARRAY(SELECT jsonb_array_elements_text(tags)), request_id, schedule, parent, "group", canvas
 FROM (SELECT *, coalesce(scheduled_at, now() + coalesce(delay, 0) * interval '1 second') AS due FROM {jobs}) AS r

@@ -285,7 +285,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='job',
-            index=models.Index(fields=['created_at', 'id'], name='job_created'),
+            index=models.Index(fields=['created_at'], name='job_created'),
         ),
         migrations.AddIndex(
             model_name='job',

@@ -154,7 +154,7 @@ class Job(models.Model):
             models.Index(
                 fields=["type", "status", "finished_at"], name="job_ended_by_type", condition=Q(status__in=TERMINAL)
             ),
-            models.Index(fields=["created_at", "id"], name="job_created"),
+            models.Index(fields=["created_at"], name="job_created"),  # with the id, Postgres would look up ids in it
             models.Index(fields=["unique_key"], name="job_keyed", condition=Q(unique_key__isnull=False)),
             models.Index(fields=["schedule"], name="job_of_schedule", condition=Q(schedule__isnull=False)),
             GinIndex(

@@ -54,7 +54,10 @@ class Feed:
         self.cost = 1.0  # of the costliest type in the latest claim: what is not measured is taken to be long
         self.taken = 0.0  # when a job last left the buffer
         self.look = True  # there may be pending jobs
-        self.next_look = 0.0  # monotonic; looks by itself then
+        self.woken = False  # somebody said so
+        self.put_off = False  # looking around waits for the next turn
+        self.next_look = 0.0  # monotonic: when a scheduled job may be due, or a limit have changed
+        self.next_poll = 0.0  # monotonic: when to look for pending jobs that no wake-up told of
         self.closing = False  # claims nothing more
         self.draining = False  # the same by an operator's wish: leaves when what runs has ended
         self.closed = threading.Event()  # the same, to be waited for
@@ -89,7 +92,8 @@ class Feed:
                 known = self.durations.get(held.job.type)
                 weight = 1.0 if known is None else 0.5 if outcome.seconds > known else 0.05
                 self.durations[held.job.type] = (known or 0.0) + (outcome.seconds - (known or 0.0)) * weight
-        self.kick.set()
+        if not self.kick.is_set():
+            self.kick.set()
         return True
 
     def stop_run(self, key: Key, reason: JobError) -> str:
@@ -131,7 +135,7 @@ class Feed:
 
     def wake(self) -> None:
         """There may be pending jobs, or one that is due before the next look."""
-        self.look, self.next_look = True, 0.0
+        self.look, self.woken, self.next_look = True, True, 0.0
         self.kick.set()
 
     def count(self, state: State) -> int:
@@ -191,7 +195,10 @@ class Feed:
         outcomes = self._reports()
         now = time.monotonic()
         if now >= self.next_look and not self.closing:
-            self._look_around(now)
+            self.put_off = self.woken and not self.put_off  # what is known to wait goes first, once
+            self.woken = False
+            if not self.put_off:
+                self._look_around(now)
         room = 0 if self.closing else self._room()
         want = room if self.look else 0
         if outcomes or want > 0:
@@ -213,16 +220,19 @@ class Feed:
         return True
 
     def _look_around(self, now: float) -> None:
-        """Once in a while, and when the next scheduled job is due."""
+        """Once in a while, after each wake-up, and when the next scheduled job is due."""
         due = lifecycle.seconds_to_next()
         while due is not None and due <= 0 and lifecycle.promote():
+            self.look = True
             due = lifecycle.seconds_to_next()
         self.limited = lifecycle.limited_queues()
         interval: float = settings.JOBS_POLL_INTERVAL
+        if now >= self.next_poll or self.limited:
+            self.next_poll = now + interval
+            self.look = True
         if due is not None:
             interval = min(interval, LOCKED if due <= 0 else due + 0.002)
-        self.next_look = now + interval
-        self.look = True
+        self.next_look = min(now + interval, self.next_poll)
 
     def _room(self) -> int:
         depth = 0 if self.cost > WINDOW else min(MOST, int(self.slots.size * WINDOW / max(self.cost, 1e-4)))

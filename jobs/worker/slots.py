@@ -102,7 +102,7 @@ class Slots:
         self.feed.report(outcome)
         stop_requests.pop(held.job.key, None)
         if held.request is not None:
-            task_ready(held.request, successful=outcome.verb is Verb.COMPLETE)
+            task_ready(held.request)
 
     def broken(self, held: "Held", error: BaseException) -> Outcome:
         """The outcome of a run that our own code failed to run."""
@@ -114,7 +114,7 @@ class Slots:
     def _shown(self, held: "Held", error: BaseException) -> tuple[str, str]:
         """Message and traceback without the job's secrets; nothing when it is just those that cannot be found."""
         try:
-            redact = execution.redactor(cast("Processor", current_app.tasks[held.job.type]), held.job)
+            redact = execution.Redactor(cast("Processor", current_app.tasks[held.job.type]), held.job)
             return storable(redact(str(error))), storable(redact("".join(traceback.format_exception(error))))
         except Exception:
             return "it cannot be shown", ""
