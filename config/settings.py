@@ -188,6 +188,7 @@ ROLE = env.choice("JOBYARD_ROLE", "", ("", "web", "beat", "flower", *(f"worker-{
 _threads = {f"worker-{kind}": w["concurrency"] for kind, w in JOBS_WORKERS.items() if w["pool"] == "threads"}
 _database = env.database("DATABASE_URL", "postgres://localhost/jobyard")
 _database.setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+_database["OPTIONS"].setdefault("prepare_threshold", 5)  # what asks for it is prepared: see `jobs.sessions.fetch`
 _database["OPTIONS"].setdefault("application_name", f"jobyard {ROLE}".strip())
 if ROLE == "web" or ROLE in _threads:  # many threads share a few connections
     _most = _threads[ROLE] + 2 if ROLE in _threads else env.whole("DATABASE_POOL_SIZE", 20, least=1)

@@ -168,7 +168,7 @@ class WorkerFixup(DjangoWorkerFixup):
         check_without_pages()
 
     def install(self) -> DjangoWorkerFixup:
-        """Without its looks at the connections before and after each job: `jobs.execution` looks once."""
+        """Without its looks at the connections before and after each job: `jobs.worker` looks once."""
         installed = super().install()
         signals.task_prerun.disconnect(self.on_task_prerun)
         signals.task_postrun.disconnect(self.on_task_postrun)

@@ -18,7 +18,6 @@ from billiard.einfo import ExceptionInfo
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 from celery.exceptions import Retry as CeleryRetry
 from django.conf import settings
-from django.db import close_old_connections, reset_queries
 from django.utils import timezone
 from pydantic import BaseModel
 
@@ -45,7 +44,6 @@ def run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
         context.end()
     finally:
         logs.end_run(token)
-        _tidy()
     outcome.progress = context.latest
     return outcome
 
@@ -74,13 +72,6 @@ def _run(task: Processor, job: Claimed, request: dict[str, Any], context: JobCon
         outcome = of_error(task, job, refused, "".join(traceback.format_exception(refused)), payload)
     outcome.seconds = seconds
     return outcome
-
-
-def _tidy() -> None:
-    """Close connections of this thread that are broken, have had their age or are left inside a transaction."""
-    close_old_connections()
-    if settings.DEBUG:
-        reset_queries()
 
 
 def _take(args: Any, kwargs: Any, takes: str, value: Any) -> None:

@@ -14,21 +14,31 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
+from django.conf import settings
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+    connections,
+    reset_queries,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 Row = tuple[Any, ...]
 
 
-def fetch(sql: str, parameters: Mapping[str, Any]) -> list[Row]:
+def fetch(sql: str, parameters: Mapping[str, Any], *, prepare: bool = False) -> list[Row]:
     """Run one statement on this thread's connection, parameters bound by the server, and return its rows.
 
-    Below Django's cursor, which would write arrays of a thousand payloads into the statement's text.
+    Below Django's cursor, which would write arrays of a thousand payloads into the statement's text. `prepare` is for
+    statements that have one good plan whatever their parameters are.
     """
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(sql, parameters)
+        cursor.execute(sql, parameters, prepare=prepare)
         return cursor.fetchall() if cursor.description else []
 
 
@@ -42,11 +52,11 @@ def is_away(error: BaseException) -> bool:
 
 def plain_connection() -> BaseDatabaseWrapper:
     """A connection like the default one, outside of any pool and never recycled by age."""
-    settings = copy.deepcopy(connections.settings[DEFAULT_DB_ALIAS])
-    settings.get("OPTIONS", {}).pop("pool", None)
-    settings["CONN_MAX_AGE"] = None
-    settings["CONN_HEALTH_CHECKS"] = False
-    wrapper: BaseDatabaseWrapper = connections[DEFAULT_DB_ALIAS].__class__(settings, DEFAULT_DB_ALIAS)
+    database = copy.deepcopy(connections.settings[DEFAULT_DB_ALIAS])
+    database.get("OPTIONS", {}).pop("pool", None)
+    database["CONN_MAX_AGE"] = None
+    database["CONN_HEALTH_CHECKS"] = False
+    wrapper: BaseDatabaseWrapper = connections[DEFAULT_DB_ALIAS].__class__(database, DEFAULT_DB_ALIAS)
     return wrapper
 
 
@@ -59,6 +69,13 @@ def own_session(**timeouts: int) -> None:
     connections[DEFAULT_DB_ALIAS] = plain_connection()
     for name, value in timeouts.items():
         fetch("SELECT set_config(%(name)s, %(value)s, false)", {"name": name, "value": str(value)})
+
+
+def tidy() -> None:
+    """Close connections of this thread that are broken, have had their age or were left inside a transaction."""
+    close_old_connections()
+    if settings.DEBUG:
+        reset_queries()
 
 
 _side_lock = threading.Lock()

@@ -143,7 +143,7 @@ def insert(jobs: Sequence[NewJob], statement: str, *, ended: bool = False) -> di
     if not jobs:
         return {}
     if len(jobs) == 1:
-        rows = fetch(statement.format(jobs=_ONE), {**_parameters(jobs[0]), "ended": ended})
+        rows = fetch(statement.format(jobs=_ONE), {**_parameters(jobs[0]), "ended": ended}, prepare=True)
     else:
         records = json.dumps([_record(job) for job in jobs], default=str)
         rows = fetch(statement.format(jobs=_MANY), {"rows": records, "ended": ended})

@@ -20,6 +20,7 @@ from jobs.context import stop_requests
 from jobs.encoding import storable
 from jobs.errors import Cancelled, JobError
 from jobs.lifecycle import Error, Outcome, Verb
+from jobs.sessions import tidy
 from jobs.worker.held import Held, Key
 from jobs.worker.request import accept, build, for_tracer
 
@@ -189,6 +190,7 @@ class ThreadSlots(Slots):
         except BaseException as error:
             outcome = Outcome(*held.job.key, Verb.CANCEL) if isinstance(error, Cancelled) else self.broken(held, error)
         finally:
+            tidy()
             with self.lock:
                 self.running.pop(held.job.key, None)
         self.ended(held, outcome)

@@ -17,9 +17,10 @@ from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated
 
 from jobs import execution
-from jobs.calling import get_processor
+from jobs.calling import Processor, get_processor
 from jobs.errors import Cancelled, JobError, JobTimeout
 from jobs.lifecycle import Claimed, Error, Outcome, Verb
+from jobs.sessions import tidy
 from jobs.worker.held import Held
 from jobs.worker.request import accept, for_tracer
 from jobs.worker.slots import TERM_GRACE, Slots
@@ -177,7 +178,14 @@ class Trip:
 
 def run_in_child(orders: Collection[tuple[str, Claimed, dict[str, Any]]]) -> list[Outcome]:
     """What a child runs. Celery's own target would give the parent only a repr of the result."""
-    return [execution.run(get_processor(name), job, request) for name, job, request in orders]
+    return [_run(get_processor(name), job, request) for name, job, request in orders]
+
+
+def _run(task: Processor, job: Claimed, request: dict[str, Any]) -> Outcome:
+    try:
+        return execution.run(task, job, request)
+    finally:
+        tidy()
 
 
 def _kill(pid: int) -> None:
