@@ -12,11 +12,11 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, InterfaceError
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 
 from jobs import lifecycle
 from jobs.lifecycle import Enqueued, NewJob
-from jobs.sessions import beside, is_away, own_session
+from jobs.sessions import beside, is_away, own_session, was_ended
 
 log = logging.getLogger("jobs")
 
@@ -67,7 +67,7 @@ class Gatherer(threading.Thread):
                     self.wanted.clear()
             batch = [asked for asked in batch if not asked.answer.cancelled()]
             try:
-                if not connected:
+                if not connected or was_ended(connections[DEFAULT_DB_ALIAS]):
                     own_session(lock_timeout=5_000, statement_timeout=30_000)
                     connected = True
                 answers = _insert([asked.job for asked in batch])

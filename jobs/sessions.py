@@ -101,7 +101,7 @@ def side_session() -> Iterator[None]:
             wrapper.inc_thread_sharing()
             _side = (os.getpid(), wrapper)
         ours, theirs = _side[1], connections[DEFAULT_DB_ALIAS]
-        if _was_ended(ours):
+        if was_ended(ours):
             ours.close()
         connections[DEFAULT_DB_ALIAS] = ours
         try:
@@ -114,7 +114,7 @@ def side_session() -> Iterator[None]:
             connections[DEFAULT_DB_ALIAS] = theirs
 
 
-def _was_ended(wrapper: BaseDatabaseWrapper) -> bool:
+def was_ended(wrapper: BaseDatabaseWrapper) -> bool:
     """Whether the server has said something to an idle session, which can only be that it is over.
 
     Asks the socket, not the server: a job must not lose an attempt to a restart that happened before it began.

@@ -79,6 +79,9 @@ def plans(*, generic: bool) -> Iterator[Plans]:
 
     with pytest.MonkeyPatch.context() as patch, connection.execute_wrapper(of_django):
         patch.setattr(psycopg, "Cursor", Explaining)
+        connection.ensure_connection()
+        # At a rollback psycopg forgets what it has prepared, and would take our statement with it.
+        patch.setattr(connection.connection, "prepare_threshold", None)
         yield seen
     with connection.cursor() as cursor:
         cursor.execute("SELECT indexname FROM pg_indexes WHERE tablename = %s", [TABLE])
