@@ -86,6 +86,22 @@ def start(db: None, tmp_path: Path) -> Iterator[Start]:
     start.end()
 
 
+@pytest.fixture(scope="module", params=["threads", "prefork", "solo"])
+def shared_worker(
+    request: pytest.FixtureRequest,
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Start]:
+    """One worker of each pool for all tests of a file, which leave it as it is."""
+    start = Start(tmp_path_factory.mktemp("shared"))
+    with django_db_blocker.unblock():
+        start(request.param)
+        connection.close()
+    yield start
+    start.end()
+
+
 class Servers:
     """A PostgreSQL and a Valkey that a test may kill and restart. Nothing is given up for speed here."""
 

@@ -1,6 +1,5 @@
-"""What every worker does with jobs that are in order: each pool, several queues, priorities, due times."""
+"""What workers do with jobs that are in order: several queues, priorities, limits. See `test_pools` for each pool."""
 
-import statistics
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -16,33 +15,11 @@ from jobs.models import Job, Queue, Status
 from jobs.processor import enqueue, enqueue_many
 from jobs.testing import assert_enqueued
 from tests.integration.jobtypes.journal import Journal
-from tests.integration.jobtypes.tasks import flaky, nap, noop, snore, tell
+from tests.integration.jobtypes.tasks import nap, noop, snore
 from tests.integration.workers import Start, wait_for, wait_for_end, wait_for_status
 
 POOLS = ("threads", "prefork", "solo")
 BOTH = ("threads", "prefork")
-
-
-@pytest.mark.parametrize("pool", POOLS)
-def test_jobs_run_once_each(start: Start, pool: str) -> None:
-    start(pool)
-    ids = [noop.enqueue({"number": number}).id for number in range(100)]
-    wait_for_end(ids)
-    assert list(Job.objects.filter(id__in=ids).order_by("id").values_list("result", "run", "status")) == [
-        (number, 1, Status.COMPLETED) for number in range(100)
-    ]
-
-
-@pytest.mark.parametrize("pool", POOLS)
-def test_failed_attempts_are_followed_by_others(start: Start, pool: str) -> None:
-    start(pool)
-    passing, failing = flaky.enqueue({"times": 2}).id, flaky.enqueue({"times": 3}).id
-    wait_for_end([passing, failing])
-    row = Job.objects.get(id=passing)
-    assert (row.status, row.result, row.attempt) == (Status.COMPLETED, 3, 3)
-    row = Job.objects.get(id=failing)
-    assert (row.status, row.attempt) == (Status.FAILED, 3)
-    assert [failure.message for failure in row.failures.all()] == [f"attempt {n} fails" for n in (1, 2, 3)]
 
 
 def test_the_best_priority_goes_first_over_two_queues(start: Start, journal: Journal) -> None:
@@ -103,30 +80,6 @@ def test_a_unique_key_under_fifty_concurrent_enqueues(db: None) -> None:
     assert Job.objects.get().id == answers[0].id
 
 
-@pytest.mark.parametrize("pool", BOTH)
-def test_a_due_job_starts_on_time(start: Start, pool: str) -> None:
-    start(pool)
-    ids = [noop.enqueue({}, delay=1 + number * 0.3).id for number in range(9)]
-    wait_for_end(ids)
-    late = [(row.started_at - row.scheduled_at).total_seconds() for row in Job.objects.all() if row.started_at]
-    assert min(late) >= 0
-    assert statistics.median(late) < 0.25
-
-
-@pytest.mark.parametrize("pool", BOTH)
-def test_a_lost_wake_up_costs_about_a_second(start: Start, pool: str) -> None:
-    start(pool)
-    waits = []
-    for _ in range(5):
-        with transaction.atomic():
-            job = noop.enqueue({}).id
-            transaction.get_connection().run_on_commit.clear()  # nobody is told
-        row = wait_for_status(job, Status.COMPLETED)
-        assert row.started_at
-        waits.append((row.started_at - row.created_at).total_seconds())
-    assert statistics.median(waits) < 1.5
-
-
 def test_wake_ups_are_emptied_with_all_of_redis(start: Start) -> None:
     start()
     ids = []
@@ -135,19 +88,6 @@ def test_wake_ups_are_emptied_with_all_of_redis(start: Start) -> None:
             ids.append(noop.enqueue({}).id)
             client.flushdb()
     wait_for_end(ids, 20)
-
-
-@pytest.mark.parametrize("pool", BOTH)
-def test_progress_is_seen_from_inside_an_open_transaction(start: Start, pool: str, gate: Path) -> None:
-    start(pool)
-    job = tell.enqueue({"until": str(gate)}).id
-    wait_for(lambda: Job.objects.get(id=job).progress, "its progress")
-    told = {"run": 1, "done": 1, "total": 4, "percent": 25, "note": "in the middle"}
-    assert Job.objects.get(id=job).progress == told
-    assert Job.objects.get(id=job).status == Status.PROCESSING
-    gate.touch()
-    assert wait_for_status(job, Status.COMPLETED).progress == told
-    assert not Job.objects.filter(tags=["rolled back"]).exists()
 
 
 @pytest.mark.parametrize("pool", POOLS)

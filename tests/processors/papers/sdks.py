@@ -1,13 +1,23 @@
-"""The providers' official clients, sent to the sandbox, without retries of their own."""
+"""The providers' official clients, sent to the sandbox, without retries of their own.
+
+They take seconds to import, which a test process that runs other files must not pay: each comes when it is first used.
+"""
 
 from functools import cached_property
-
-from anthropic import Anthropic
-from google import genai
-from google.genai.types import HttpOptions
-from openai import OpenAI
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
 from processors.papers.sandbox import KEYS
+
+if TYPE_CHECKING:
+    from anthropic import Anthropic
+    from google import genai
+    from openai import OpenAI
+
+
+def error(name: str) -> Any:
+    """A class of theirs, by module and name: `openai.RateLimitError`."""
+    return resolve_name(name)
 
 
 class Sdks:
@@ -17,22 +27,29 @@ class Sdks:
         self.url = url
 
     @cached_property
-    def openai(self) -> OpenAI:
+    def openai(self) -> "OpenAI":
         return self.compatible("openai")
 
     @cached_property
-    def xai(self) -> OpenAI:
+    def xai(self) -> "OpenAI":
         return self.compatible("xai")
 
-    def compatible(self, name: str, key: str | None = None) -> OpenAI:
+    def compatible(self, name: str, key: str | None = None) -> "OpenAI":
+        from openai import OpenAI
+
         return OpenAI(base_url=f"{self.url}/{name}/v1", api_key=key or KEYS[name], max_retries=0, timeout=30)
 
     @cached_property
-    def anthropic(self) -> Anthropic:
+    def anthropic(self) -> "Anthropic":
+        from anthropic import Anthropic
+
         return Anthropic(base_url=f"{self.url}/anthropic", api_key=KEYS["anthropic"], max_retries=0, timeout=30)
 
     @cached_property
-    def gemini(self) -> genai.Client:
+    def gemini(self) -> "genai.Client":
+        from google import genai
+        from google.genai.types import HttpOptions
+
         options = HttpOptions(base_url=f"{self.url}/gemini", timeout=30_000)
         return genai.Client(api_key=KEYS["gemini"], http_options=options)
 

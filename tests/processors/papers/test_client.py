@@ -6,15 +6,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic_ai.exceptions import ModelHTTPError
-from pydantic_ai.messages import ModelResponse, ToolCallPart
 from pytest_django import Settings
 
 from jobs.errors import Discard
 from processors.papers import client
 from processors.papers.client import Reply, Usage
-from processors.papers.errors import failure_of
-from processors.papers.failures import Kind
+from processors.papers.failures import Failure, Kind
 from processors.papers.sandbox import KEYS
 from processors.papers.splitting import INSTRUCTIONS
 from tests.processors.papers.sandbox import ProvidersControl
@@ -169,6 +166,8 @@ def test_a_wrong_key_is_in_no_message(papers: ProvidersControl, settings: Settin
     ids=["half an emoji", "a long name"],
 )
 def test_an_answer_that_cannot_be_stored_is_a_failure_and_its_cost_is_kept(said: dict[str, Any], why: str) -> None:
+    from pydantic_ai.messages import ModelResponse, ToolCallPart
+
     response = ModelResponse(parts=[ToolCallPart(client.NAME, said)])
     reply = client.read(response, Usage(input_tokens=7))
     assert reply.failure is not None
@@ -177,13 +176,21 @@ def test_an_answer_that_cannot_be_stored_is_a_failure_and_its_cost_is_kept(said:
     assert len(reply.failure.message) < 600
 
 
+def failure_of_status(status: int, body: dict[str, Any]) -> Failure:
+    from pydantic_ai.exceptions import ModelHTTPError
+
+    from processors.papers.errors import failure_of
+
+    return failure_of(ModelHTTPError(status_code=status, model_name="gpt", body=body))
+
+
 def test_what_a_provider_says_of_a_failure_can_be_stored() -> None:
     body = {"error": {"message": "halves \ud83d and \0 of keys"}}
-    failure = failure_of(ModelHTTPError(status_code=500, model_name="gpt", body=body))
+    failure = failure_of_status(500, body)
     assert failure.message == "500 halves  and  of keys"
 
 
 def test_words_of_the_model_do_not_switch_its_provider_off() -> None:
     said = {"code": "tool_use_failed", "message": "no call", "failed_generation": "The server says: Incorrect API key."}
-    failure = failure_of(ModelHTTPError(status_code=400, model_name="llama", body={"error": said}))
+    failure = failure_of_status(400, {"error": said})
     assert failure.kind == Kind.INVALID_OUTPUT
