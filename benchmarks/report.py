@@ -1,0 +1,133 @@
+"""What was measured, as tables in the console and in Markdown, and the drains as a bar chart."""
+
+import statistics
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+from benchmarks.cases import Case, Column, Figures
+from benchmarks.contenders import BULLMQ, STOCK, Contender
+
+Table = list[list[str]]
+OURS = ' class="ours"'
+NO_FIGURE = "–"  # noqa: RUF001
+
+
+class Measured:
+    """Figures of every round by contender and column, and why some are missing."""
+
+    def __init__(self, cases: list[Case], contenders: list[Contender]) -> None:
+        self.cases, self.contenders = cases, contenders
+        self.rounds: dict[tuple[str, str], list[float]] = {}
+        self.notes: list[str] = []
+
+    def add(self, contender: Contender, case: Case, figures: Figures) -> None:
+        for key, figure in figures.items():
+            self.rounds.setdefault((contender.name, key), []).append(figure)
+
+    def note(self, contender: Contender, case: Case, why: str) -> None:
+        if (note := f"{contender.name}, {case.name}: {why}") not in self.notes:
+            self.notes.append(note)
+
+    def median(self, contender: Contender, column: str) -> float | None:
+        found = self.rounds.get((contender.name, column))
+        return statistics.median(found) if found else None
+
+    def ratio(self, contender: Contender, column: str, base: str) -> float | None:
+        """The median of the rounds' ratios to this contender."""
+        ours, theirs = self.rounds.get((contender.name, column)), self.rounds.get((base, column))
+        if not ours or not theirs or len(ours) != len(theirs):
+            return None
+        return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+def write(measured: Measured, folder: Path) -> None:
+    """Print the tables, and put them and the chart into the folder."""
+    parts = []
+    for title, table in tables(measured):
+        print(f"\n{title}\n{_aligned(table)}")
+        parts.append(f"### {title}\n\n{_markdown(table)}")
+    if measured.notes:
+        notes = "\n".join(f"* {note}" for note in measured.notes)
+        print(f"\n{notes}")
+        parts.append(notes)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "benchmarks.md").write_text("\n\n".join(parts) + "\n")
+    bars = [(one.name, rate, one.is_ours) for one in measured.contenders if (rate := measured.median(one, "drain"))]
+    if bars:
+        (folder / "benchmarks.svg").write_text(chart("No-op jobs per second, drained", bars))
+    print(f"\nWritten to {folder}")
+
+
+def tables(measured: Measured) -> Iterator[tuple[str, Table]]:
+    """One for each case, with the spread and the ratios of each column, and one of who takes part."""
+    for case in measured.cases:
+        rows = [_row(measured, case, one) for one in measured.contenders if _has_any(measured, case, one)]
+        heads = [head for column in case.columns for head in (column.title, "min to max", "to BullMQ", "to stock")]
+        if rows:
+            yield case.title, [["", *heads], *rows]
+    kept = [[one.name, one.worker, f"{one.jobs:,}", one.keeps] for one in measured.contenders]
+    yield "Who takes part", [["", "workers", "jobs to drain", "what a job survives"], *kept]
+
+
+def _has_any(measured: Measured, case: Case, contender: Contender) -> bool:
+    noted = any(note.startswith(f"{contender.name}, {case.name}:") for note in measured.notes)
+    return noted or any((contender.name, column.key) in measured.rounds for column in case.columns)
+
+
+def _row(measured: Measured, case: Case, contender: Contender) -> list[str]:
+    return [contender.name, *(cell for column in case.columns for cell in _cells(measured, column, contender))]
+
+
+def _cells(measured: Measured, column: Column, contender: Contender) -> list[str]:
+    found = measured.rounds.get((contender.name, column.key))
+    if not found:
+        return [NO_FIGURE] * 4
+    digits = column.digits
+    spread = f"{min(found):,.{digits}f} to {max(found):,.{digits}f}"
+    ratios = [measured.ratio(contender, column.key, base) for base in (BULLMQ, STOCK)]
+    return [
+        f"{statistics.median(found):,.{digits}f}",
+        spread,
+        *(NO_FIGURE if one is None else f"{one:.2f}" for one in ratios),
+    ]
+
+
+def _aligned(table: Table) -> str:
+    widths = [max(len(row[n]) for row in table) for n in range(len(table[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if n else cell.ljust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in table
+    )
+
+
+def _markdown(table: Table) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in table]
+    return "\n".join([lines[0], "|---" * len(table[0]) + "|", *lines[1:]])
+
+
+def chart(title: str, bars: list[tuple[str, float, bool]]) -> str:
+    """An SVG of horizontal bars, the longest first, ours in another colour; it follows the reader's light or dark."""
+    height, left, full, width = 22, 250, 380, 720
+    longest = max(rate for _, rate, _ in bars)
+    drawn = []
+    for number, (name, rate, ours) in enumerate(sorted(bars, key=lambda bar: -bar[1])):
+        top = 40 + number * height
+        drawn.append(
+            f'<text x="{left - 10}" y="{top + 14}" text-anchor="end">{escape(name)}</text>'
+            f'<rect x="{left}" y="{top + 2}" width="{max(1.0, full * rate / longest):.1f}" height="{height - 6}" rx="2"'
+            f"{OURS if ours else ''}/>"
+            f'<text x="{left + full * rate / longest + 8:.1f}" y="{top + 14}">{rate:,.0f}</text>'
+        )
+    style = (
+        "text{font:13px system-ui,sans-serif;fill:#24292f}.title{font-weight:600}rect{fill:#8c959f}.ours{fill:#0a7ea4}"
+        "@media(prefers-color-scheme:dark){text{fill:#e6edf3}rect{fill:#6e7681}.ours{fill:#39b8dd}}"
+    )
+    size = 50 + len(bars) * height
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {size}" role="img" aria-label="{escape(title)}">'
+        f'<style>{style}</style><text class="title" x="10" y="22">{escape(title)}</text>{"".join(drawn)}</svg>\n'
+    )
