@@ -5,9 +5,12 @@ Peers are installed at their first use. Figures of one machine and run compare w
     --rounds N      each contender in each case so often, in turn (3)
     --jobs N        at most so many jobs in a drain
     --only WORDS    contenders with one of these in their name, comma-separated
-    --cases NAMES   drain, enqueue, latency, waiting
+    --cases NAMES   work (drain, memory, latency), enqueue, waiting
     --output FOLDER for benchmarks.md and benchmarks.svg (.jobyard/benchmarks)
-    --scale         instead: ours with millions of rows; see `benchmarks.scale`
+    --scale         instead: ours among millions of rows; see `benchmarks.scale`
+    --finished N,N  of --scale: numbers of finished rows (0,1000000,5000000)
+    --waiting N     of --scale: jobs in the backlog (1000000)
+    --seconds N     of --scale: how long a transaction stays open (600)
     --smoke         every case once, few jobs, ours and stock Celery only; fails where a figure is missing
 """
 
@@ -24,7 +27,7 @@ from benchmarks.programs import Failed, Programs
 from benchmarks.servers import Servers, servers, synced_valkey
 
 SMOKE = Sizes(drain=300, enqueue=100, bulk=100, latency=60)
-SMOKED = ("ours, threads -c 10, two workers", "ours, prefork -c 2", STOCK)
+SMOKED = ("ours, threads -c 10, two workers", STOCK)
 SMOKED_SLOTS = 10  # for the jobs that wait
 
 
@@ -32,7 +35,10 @@ def main() -> None:
     chosen = _options()
     if chosen.scale:
         with servers() as running:
-            sys.exit(scale.run(running, chosen.finished, chosen.rounds, chosen.transaction))
+            scale.run(
+                running, scale.Sizes([int(n) for n in chosen.finished.split(",")], chosen.waiting, chosen.seconds)
+            )
+        return
     contenders = [one for one in CONTENDERS if any(word in one.name for word in chosen.only.split(","))]
     cases = [case for case in CASES if case.name in chosen.cases.split(",")]
     sizes, rounds = Sizes(drain=chosen.jobs), chosen.rounds
@@ -43,7 +49,7 @@ def main() -> None:
         sys.exit("Nothing is left to measure: see --only and --cases")
     figures = measure(contenders, cases, sizes, rounds)
     report.write(figures, chosen.output)
-    if chosen.smoke and figures.notes:
+    if chosen.smoke and figures.failed:
         sys.exit("A figure is missing")
 
 
@@ -58,8 +64,9 @@ def _options() -> argparse.Namespace:
     options.add_argument("--output", type=Path, default=CHECKOUT / ".jobyard" / "benchmarks")
     options.add_argument("--smoke", action="store_true")
     options.add_argument("--scale", action="store_true")
-    options.add_argument("--finished", default="0,1000000,5000000", help="of --scale: numbers of finished rows")
-    options.add_argument("--transaction", type=float, default=600, help="of --scale: seconds that one stays open")
+    options.add_argument("--finished", default="0,1000000,5000000")
+    options.add_argument("--waiting", type=int, default=1_000_000)
+    options.add_argument("--seconds", type=float, default=600)
     return options.parse_args()
 
 
@@ -79,7 +86,7 @@ def measure(contenders: list[Contender], cases: list[Case], sizes: Sizes, rounds
 def _takes_part(contender: Contender, case: Case) -> bool:
     if case.name == "enqueue":
         return contender.enqueues
-    return case.name == "drain" or (contender.plain and (case.name != "waiting" or contender.waiting > 0))
+    return case.name == "work" or contender.waiting > 0
 
 
 def _measure_one(
@@ -88,15 +95,20 @@ def _measure_one(
     """What to print. A peer that cannot be measured does not end the run, and is told of in the report."""
     valkey = synced if contender.synced else running.valkey
     try:
-        found = case.measure(Programs(contender, running, valkey), sizes)
+        programs = Programs(contender, running, valkey)
+        programs.reset()
+        found = case.measure(programs, sizes)
     except Missing as error:
-        figures.note(contender, case, f"not run: {error}")
+        figures.fail(contender, case, f"not run: {error}")
         return f"not run: {error}"
     except Failed as error:
-        figures.note(contender, case, f"failed: {error}")
+        figures.fail(contender, case, f"failed: {error}")
         return f"failed: {error}"
     figures.add(contender, case, found)
-    return ", ".join(f"{found[one.key]:,.{one.digits}f}{one.unit}" for one in case.columns if one.key in found)
+    if case.name == "enqueue" and "bulk" not in found:
+        figures.note(contender, case, "has no bulk call; drained are jobs that 50 callers enqueued")
+    columns = [column for table in case.tables for column in table.columns if column.key in found]
+    return ", ".join(f"{found[one.key]:,.{one.digits}f}{one.unit}" for one in columns)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks import driver, marks
-from benchmarks.programs import Failed, NotOffered, Programs, Workers
+from benchmarks.programs import LOOK, Failed, NotOffered, Programs, Workers
 
 WAIT = 0.5  # seconds that a job waits for its upstream
 WAVES = 5  # such jobs for each slot
@@ -31,34 +31,55 @@ class Column:
     title: str
     unit: str
     digits: int = 0
-    more_is_better: bool = True
 
 
 Figures = dict[str, float]
-Notes = list[str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures that are shown together."""
+
+    title: str
+    columns: list[Column]
 
 
 @dataclass(frozen=True)
 class Case:
     name: str
-    title: str
-    columns: list[Column]
+    tables: list[Table]
     measure: Callable[[Programs, Sizes], Figures]
 
 
-def drain(programs: Programs, sizes: Sizes) -> Figures:
-    """No-op jobs from a full queue, timed when a tenth is done and the workers are warm; then their memory at rest."""
+def work(programs: Programs, sizes: Sizes) -> Figures:
+    """No-op jobs from a full queue, then the workers' memory at rest, then how soon these start single jobs."""
     jobs = min(programs.contender.jobs, sizes.drain)
     programs.fill(jobs)
     with programs.working(programs.contender.slots) as workers:
-        while (first := workers.done()) < jobs // 10:
-            time.sleep(0.002)
-        start = time.perf_counter()
-        workers.until(jobs)
-        taken = time.perf_counter() - start
+        figures = {"drain": drained(workers, jobs)}
         time.sleep(SETTLING)
-        _must_equal(workers.done(), jobs)
-        return {"drain": (jobs - first) / taken, "memory": workers.mebibytes()}
+        if (ran := workers.done()) != jobs:
+            raise Failed(f"{ran} bodies ran for {jobs} jobs")
+        figures["memory"] = workers.mebibytes()
+        return figures | (latency(programs, workers, sizes.latency) if programs.contender.waiting else {})
+
+
+def drained(workers: Workers, jobs: int, *, settled: bool = True) -> float:
+    """Jobs per second, of so many, from when a tenth is done: all workers are there and warm by then."""
+    while (first := workers.done()) < jobs // 10:
+        time.sleep(LOOK)
+    start = time.perf_counter()
+    workers.until(jobs, settled=settled)
+    return (jobs - first) / (time.perf_counter() - start)
+
+
+def latency(programs: Programs, workers: Workers, jobs: int) -> Figures:
+    """Milliseconds from the call of the client to the first line of the body, by workers that are idle otherwise."""
+    before = workers.done()
+    programs.latency(jobs, PER_SECOND)
+    workers.until(before + jobs)
+    waits = sorted(marks.waits(programs.marks))
+    return {"p50": waits[len(waits) // 2], "p99": waits[int(len(waits) * 0.99)]}
 
 
 def enqueue(programs: Programs, sizes: Sizes) -> Figures:
@@ -71,17 +92,6 @@ def enqueue(programs: Programs, sizes: Sizes) -> Figures:
             continue
         figures[way] = enqueued.jobs / enqueued.seconds
     return figures
-
-
-def latency(programs: Programs, sizes: Sizes) -> Figures:
-    """From the call of the client to the first line of the body, by workers that are idle otherwise."""
-    with programs.working(programs.contender.slots) as workers:
-        _warm_up(programs, workers)
-        before = workers.done()
-        programs.latency(sizes.latency, PER_SECOND)
-        workers.until(before + sizes.latency)
-    waits = sorted(marks.waits(programs.marks))
-    return {"p50": waits[len(waits) // 2], "p99": waits[int(len(waits) * 0.99)]}
 
 
 def waiting(programs: Programs, sizes: Sizes) -> Figures:
@@ -104,41 +114,38 @@ def _warm_up(programs: Programs, workers: Workers) -> None:
     workers.until(before + jobs)
 
 
-def _must_equal(ran: int, expected: int) -> None:
-    if ran != expected:
-        raise Failed(f"{ran} bodies ran for {expected} jobs")
-
-
 CASES = [
     Case(
-        "drain",
-        "No-op jobs, drained",
-        [Column("drain", "jobs/s", "/s"), Column("memory", "memory at rest, MiB", " MiB", more_is_better=False)],
-        drain,
+        "work",
+        [
+            Table(
+                "No-op jobs, drained",
+                [Column("drain", "jobs/s", "/s"), Column("memory", "memory at rest, MiB", " MiB")],
+            ),
+            Table(
+                f"From enqueue to start, at {PER_SECOND} jobs/s",
+                [Column("p50", "p50, ms", " ms", 1), Column("p99", "p99, ms", " ms", 1)],
+            ),
+        ],
+        work,
     ),
     Case(
         "enqueue",
-        "Enqueue, jobs/s",
         [
-            Column("one", "one caller", "/s"),
-            Column("concurrent", "50 at once", "/s"),
-            Column("bulk", "bulk call", "/s"),
+            Table(
+                "Enqueue, jobs/s",
+                [
+                    Column("one", "one caller", "/s"),
+                    Column("concurrent", "50 at once", "/s"),
+                    Column("bulk", "bulk call", "/s"),
+                ],
+            )
         ],
         enqueue,
     ),
     Case(
-        "latency",
-        f"From enqueue to start at {PER_SECOND} jobs/s",
-        [
-            Column("p50", "p50, ms", " ms", 1, more_is_better=False),
-            Column("p99", "p99, ms", " ms", 1, more_is_better=False),
-        ],
-        latency,
-    ),
-    Case(
         "waiting",
-        "Jobs of 500 ms, five for each slot",
-        [Column("waiting", "% of the ideal 2.5 s", " %", more_is_better=False)],
+        [Table("Jobs of 500 ms, five for each slot", [Column("waiting", "% of the ideal 2.5 s", " %")])],
         waiting,
     ),
 ]

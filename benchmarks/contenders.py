@@ -24,12 +24,11 @@ class Contender:
     module: str  # of its driver; a Node program ends in .mjs
     jobs: int  # that take it some seconds to drain
     slots: int
-    waiting: int  # slots for jobs that wait
+    waiting: int  # slots for jobs that wait; 0: measured in the drain only
     programs: int = 2  # worker programs
     python: str = ""  # whose environment; "": ours
     settings: dict[str, str] = field(default_factory=dict)  # environment variables
     enqueues: bool = True  # its client differs from those above it
-    plain: bool = True  # takes part in every case, not in the drain only
     synced: bool = False  # on the Valkey that syncs every write
 
     @property
@@ -76,8 +75,7 @@ def _celery(
         slots=slots,
         waiting=waiting,
         programs=programs,
-        settings={"POOL": pool, "BENCH_EVENTS": "1" if events else "0"},
-        plain=not events,
+        settings={"POOL": pool, "QUEUES": "default", "BENCH_EVENTS": "1" if events else "0"},
         **rest,
     )
 
@@ -89,10 +87,11 @@ STOCK, BULLMQ = "stock Celery, prefork -c 2", "BullMQ"  # what ratios are to
 
 CONTENDERS = [
     _ours("threads", 10, 100, 2, jobs=30_000),
-    _ours("threads", 10, 200, 1, jobs=20_000, enqueues=False),
+    _ours("threads", 10, 0, 1, jobs=20_000, enqueues=False),
     _ours("threads", 10, 0, 1, jobs=20_000, enqueues=False, events=True),
     _ours("prefork", 2, 20, 1, jobs=20_000, enqueues=False),
     _ours("prefork", 2, 0, 1, jobs=20_000, enqueues=False, events=True),
+    _ours("prefork", 2, 0, 2, jobs=20_000, enqueues=False),
     _ours("solo", 1, 0, 2, jobs=30_000, enqueues=False),
     _stock("prefork", 2, 20, 1, jobs=3_000),
     _stock("threads", 10, 100, 2, jobs=4_000, enqueues=False),

@@ -2,7 +2,8 @@
 
     reset                            empties the queue and makes tables
     enqueue one|concurrent|bulk COUNT WAIT_MS
-                                     prints {"seconds": s, "jobs": n}: the first few, which connect, are not timed
+                                     prints {"seconds": s, "jobs": n, "began": ns}: the first few, which connect, are not
+                                     timed; `began` is CLOCK_MONOTONIC before the first of all
     latency COUNT PER_SECOND         one at a time, each with the moment of the call
     work SLOTS                       one worker program until SIGTERM
 
@@ -163,8 +164,9 @@ def main() -> None:
         peer.reset()
     elif command == "enqueue":
         way, count, wait_ms = arguments
+        began = time.monotonic_ns()
         seconds, jobs = peer.enqueue_all(way, int(count), int(wait_ms))
-        print(json.dumps({"seconds": seconds, "jobs": jobs}), flush=True)
+        print(json.dumps({"seconds": seconds, "jobs": jobs, "began": began}), flush=True)
     elif command == "latency":
         peer.latency(int(arguments[0]), float(arguments[1]))
     elif command == "work":

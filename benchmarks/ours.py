@@ -17,7 +17,8 @@ class Ours(Peer):
         from django.db import connection
 
         redis.Redis.from_url(os.environ["REDIS_URL"]).flushdb()
-        call_command("migrate", verbosity=0)
+        if "jobs_job" not in connection.introspection.table_names():
+            call_command("migrate", verbosity=0)
         with connection.cursor() as cursor:
             cursor.execute("TRUNCATE jobs_job, jobs_worker CASCADE")
 
@@ -34,7 +35,7 @@ class Ours(Peer):
 
     def work(self, slots: int) -> None:
         name = f"bench{os.getpid()}@%h"
-        shape = ["-P", os.environ["POOL"], "-c", str(slots), "-n", name, "-Q", "default", "-l", "WARNING"]
+        shape = ["-P", os.environ["POOL"], "-c", str(slots), "-n", name, "-Q", os.environ["QUEUES"], "-l", "WARNING"]
         become("celery", "-q", "-A", "config", "worker", *shape, "--without-mingle", "--without-gossip")
 
 

@@ -17,6 +17,7 @@ from benchmarks.contenders import Contender
 from benchmarks.servers import Servers
 
 PATIENCE = 300  # seconds for anything
+LOOK = 0.002  # seconds between two looks
 
 
 class NotOffered(Exception):
@@ -28,7 +29,7 @@ class Failed(Exception):
 
 
 class Enqueued(NamedTuple):
-    """How long so many enqueues took, and when they began (time.monotonic)."""
+    """How long so many enqueues took, and when the first of all began (time.monotonic)."""
 
     seconds: float
     jobs: int
@@ -36,7 +37,7 @@ class Enqueued(NamedTuple):
 
 
 class Programs:
-    """A contender on its servers, with a file of marks that is new for each case."""
+    """A contender on its servers, with a file of marks."""
 
     def __init__(self, contender: Contender, servers: Servers, valkey: str) -> None:
         self.contender = contender
@@ -49,13 +50,20 @@ class Programs:
             "DATABASE_URL": self.database,
             "BENCH_MARKS": str(self.marks),
         }
-        self.marks.write_bytes(b"")
+
+    def reset(self) -> None:
+        """No job is left, and no mark."""
         self._run("reset")
+        self.forget()
+
+    def forget(self) -> None:
+        """Start counting anew. No worker may be running."""
+        self.marks.write_bytes(b"")
 
     def enqueue(self, way: str, count: int, wait_ms: int = 0) -> Enqueued:
         """Raises NotOffered where there is no such call."""
         answer = json.loads(self._run("enqueue", way, count, wait_ms))
-        return Enqueued(answer["seconds"], answer["jobs"], time.monotonic() - answer["seconds"])
+        return Enqueued(answer["seconds"], answer["jobs"], answer["began"] / 1e9)
 
     def fill(self, count: int, wait_ms: int = 0) -> Enqueued:
         """Enqueue in the fastest way there is, and have the planner know of it."""
@@ -93,9 +101,12 @@ class Programs:
 
     def _run(self, *words: object) -> str:
         command = [*self.command, *map(str, words)]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=PATIENCE
-        )
+        try:
+            done = subprocess.run(
+                command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=PATIENCE
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{words[0]}: not done in {PATIENCE} s") from None
         if done.returncode == driver.NOT_OFFERED:
             raise NotOffered
         if done.returncode:
@@ -118,16 +129,16 @@ class Workers:
             raise Failed(f"not done in {PATIENCE} s: {marks.count(self.programs.marks)} jobs ran")
         return marks.count(self.programs.marks)
 
-    def until(self, count: int) -> None:
-        """Wait until so many bodies have run; of ours, until their rows say so too."""
+    def until(self, count: int, *, settled: bool = True) -> None:
+        """Wait until so many bodies have run and, `settled`, until the rows of all of ours say so too."""
         while self.done() < count:
-            time.sleep(0.002)
-        if self.programs.contender.is_ours:
+            time.sleep(LOOK)
+        if settled and self.programs.contender.is_ours:
             with psycopg.connect(self.programs.database, autocommit=True) as session:
-                active = "SELECT 1 FROM jobs_job WHERE status IN ('pending', 'scheduled', 'processing') LIMIT 1"
+                active = "SELECT 1 FROM jobs_job WHERE status IN ('pending', 'processing') LIMIT 1"
                 while session.execute(active).fetchone():
                     self.done()
-                    time.sleep(0.002)
+                    time.sleep(LOOK)
 
     def mebibytes(self) -> float:
         """The memory of all processes; what some share is counted once."""

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
-from benchmarks.cases import Case, Column, Figures
+from benchmarks.cases import Case, Column, Figures, Table
 from benchmarks.contenders import BULLMQ, STOCK, Contender
 
-Table = list[list[str]]
+Rows = list[list[str]]
 OURS = ' class="ours"'
 NO_FIGURE = "–"  # noqa: RUF001
 
@@ -20,14 +20,25 @@ class Measured:
         self.cases, self.contenders = cases, contenders
         self.rounds: dict[tuple[str, str], list[float]] = {}
         self.notes: list[str] = []
+        self.failed: set[str] = set()
 
     def add(self, contender: Contender, case: Case, figures: Figures) -> None:
         for key, figure in figures.items():
             self.rounds.setdefault((contender.name, key), []).append(figure)
 
+    def fail(self, contender: Contender, case: Case, why: str) -> None:
+        """A case has no figure."""
+        self.failed.add(contender.name)
+        self.note(contender, case, why)
+
     def note(self, contender: Contender, case: Case, why: str) -> None:
+        """Say once why a figure is missing."""
         if (note := f"{contender.name}, {case.name}: {why}") not in self.notes:
             self.notes.append(note)
+
+    def has_any(self, contender: Contender, table: Table) -> bool:
+        """Whether it has a figure there, or should have had."""
+        return contender.name in self.failed or any((contender.name, one.key) in self.rounds for one in table.columns)
 
     def median(self, contender: Contender, column: str) -> float | None:
         found = self.rounds.get((contender.name, column))
@@ -59,24 +70,20 @@ def write(measured: Measured, folder: Path) -> None:
     print(f"\nWritten to {folder}")
 
 
-def tables(measured: Measured) -> Iterator[tuple[str, Table]]:
-    """One for each case, with the spread and the ratios of each column, and one of who takes part."""
+def tables(measured: Measured) -> Iterator[tuple[str, Rows]]:
+    """One for each group of figures, with their spread and ratios, and one of who takes part."""
     for case in measured.cases:
-        rows = [_row(measured, case, one) for one in measured.contenders if _has_any(measured, case, one)]
-        heads = [head for column in case.columns for head in (column.title, "min to max", "to BullMQ", "to stock")]
-        if rows:
-            yield case.title, [["", *heads], *rows]
+        for table in case.tables:
+            heads = [head for column in table.columns for head in (column.title, "min to max", "to BullMQ", "to stock")]
+            rows = [_row(measured, table, one) for one in measured.contenders if measured.has_any(one, table)]
+            if rows:
+                yield table.title, [["", *heads], *rows]
     kept = [[one.name, one.worker, f"{one.jobs:,}", one.keeps] for one in measured.contenders]
     yield "Who takes part", [["", "workers", "jobs to drain", "what a job survives"], *kept]
 
 
-def _has_any(measured: Measured, case: Case, contender: Contender) -> bool:
-    noted = any(note.startswith(f"{contender.name}, {case.name}:") for note in measured.notes)
-    return noted or any((contender.name, column.key) in measured.rounds for column in case.columns)
-
-
-def _row(measured: Measured, case: Case, contender: Contender) -> list[str]:
-    return [contender.name, *(cell for column in case.columns for cell in _cells(measured, column, contender))]
+def _row(measured: Measured, table: Table, contender: Contender) -> list[str]:
+    return [contender.name, *(cell for column in table.columns for cell in _cells(measured, column, contender))]
 
 
 def _cells(measured: Measured, column: Column, contender: Contender) -> list[str]:
@@ -93,7 +100,7 @@ def _cells(measured: Measured, column: Column, contender: Contender) -> list[str
     ]
 
 
-def _aligned(table: Table) -> str:
+def _aligned(table: Rows) -> str:
     widths = [max(len(row[n]) for row in table) for n in range(len(table[0]))]
     return "\n".join(
         "  ".join(
@@ -104,7 +111,7 @@ def _aligned(table: Table) -> str:
     )
 
 
-def _markdown(table: Table) -> str:
+def _markdown(table: Rows) -> str:
     lines = [f"| {' | '.join(row)} |" for row in table]
     return "\n".join([lines[0], "|---" * len(table[0]) + "|", *lines[1:]])
 

@@ -39,7 +39,9 @@ export async function drive(peer) {
 async function enqueue(peer, way, count, waitMs) {
   const body = { sent: 0, waitMs };
   const spare = Math.min(way === "concurrent" ? IN_FLIGHT : WARM_UP, Math.floor(count / 2));
-  await Promise.all(Array.from({ length: spare }, () => peer.enqueue(body)));
+  const began = Number(process.hrtime.bigint());
+  if (way === "bulk") await peer.bulk(Array(spare).fill(body));
+  else await Promise.all(Array.from({ length: spare }, () => peer.enqueue(body)));
   let left = count - spare;
   const start = process.hrtime.bigint();
   if (way === "bulk") {
@@ -51,7 +53,7 @@ async function enqueue(peer, way, count, waitMs) {
     await Promise.all(Array.from({ length: way === "concurrent" ? IN_FLIGHT : 1 }, caller));
   }
   const seconds = Number(process.hrtime.bigint() - start) / 1e9;
-  console.log(JSON.stringify({ seconds, jobs: count - spare }));
+  console.log(JSON.stringify({ seconds, jobs: count - spare, began }));
 }
 
 async function latency(peer, count, perSecond) {

@@ -6,6 +6,7 @@ import django
 import redis
 from celery import Celery
 from django.core.management import call_command
+from django.db import connection
 
 from benchmarks.marks import mark
 from benchmarks.peers.celery import Stock
@@ -23,8 +24,10 @@ class Results(Stock):
         from django_celery_results.models import TaskResult
 
         redis.Redis.from_url(os.environ["REDIS_URL"]).flushdb()
-        call_command("migrate", verbosity=0)
-        TaskResult.objects.all().delete()
+        if TaskResult._meta.db_table in connection.introspection.table_names():
+            TaskResult.objects.all().delete()
+        else:
+            call_command("migrate", verbosity=0)
 
     def enqueue(self, sent: int, wait_ms: int) -> None:
         task.delay(sent, wait_ms)

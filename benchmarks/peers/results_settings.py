@@ -1,9 +1,7 @@
 """What a Django project with django-celery-results sets."""
 
-import os
-
-from environ import Env
+from config import environment as env
 
 INSTALLED_APPS = ["django_celery_results"]
-DATABASES = {"default": Env.db_url_config(os.environ["DATABASE_URL"])}
+DATABASES = {"default": env.database("DATABASE_URL", "")}
 USE_TZ = True
