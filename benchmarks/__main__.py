@@ -6,7 +6,7 @@ Peers are installed at their first use. Figures of one machine and run compare w
     --jobs N        at most so many jobs in a drain
     --only WORDS    contenders with one of these in their name, comma-separated
     --cases NAMES   work (drain, memory, latency), enqueue, waiting
-    --output FOLDER for benchmarks.md and benchmarks.svg (.jobyard/benchmarks)
+    --output FOLDER for benchmark.md and benchmark.svg (.jobyard/benchmarks)
     --scale         instead: ours among millions of rows; see `benchmarks.scale`
     --finished N,N  of --scale: numbers of finished rows (0,1000000,5000000)
     --waiting N     of --scale: jobs in the backlog (1000000)
@@ -24,7 +24,7 @@ from benchmarks.cases import CASES, Case, Sizes
 from benchmarks.contenders import CHECKOUT, CONTENDERS, STOCK, Contender
 from benchmarks.peers.environments import Missing
 from benchmarks.programs import Failed, Programs
-from benchmarks.servers import Servers, servers, synced_valkey
+from benchmarks.servers import servers, synced_valkey
 
 SMOKE = Sizes(drain=300, enqueue=100, bulk=100, latency=60)
 SMOKED = ("ours, threads -c 10, two workers", STOCK)
@@ -73,14 +73,24 @@ def _options() -> argparse.Namespace:
 def measure(contenders: list[Contender], cases: list[Case], sizes: Sizes, rounds: int) -> report.Measured:
     """Everybody's turn in each case, round after round."""
     figures = report.Measured(cases, contenders)
+    ready = [contender for contender in contenders if _is_installed(contender, figures)]
     with servers() as running, synced_valkey(running.folder) as synced:
         for number in range(1, rounds + 1):
             for case in cases:
-                for contender in contenders:
-                    if _takes_part(contender, case):
-                        said = _measure_one(contender, case, sizes, running, synced, figures)
-                        print(f"round {number}, {case.name}: {contender.name}: {said}", flush=True)
+                for contender in [one for one in ready if _takes_part(one, case)]:
+                    programs = Programs(contender, running, synced if contender.synced else running.valkey)
+                    said = _measure_one(programs, case, sizes, figures)
+                    print(f"round {number}, {case.name}: {contender.name}: {said}", flush=True)
     return figures
+
+
+def _is_installed(contender: Contender, figures: report.Measured) -> bool:
+    try:
+        return bool(contender.program)
+    except Missing as error:
+        print(f"{contender.name}: not run: {error}", flush=True)
+        figures.fail(contender, f"not run: {error}")
+        return False
 
 
 def _takes_part(contender: Contender, case: Case) -> bool:
@@ -89,24 +99,18 @@ def _takes_part(contender: Contender, case: Case) -> bool:
     return case.name == "work" or contender.waiting > 0
 
 
-def _measure_one(
-    contender: Contender, case: Case, sizes: Sizes, running: Servers, synced: str, figures: report.Measured
-) -> str:
-    """What to print. A peer that cannot be measured does not end the run, and is told of in the report."""
-    valkey = synced if contender.synced else running.valkey
+def _measure_one(programs: Programs, case: Case, sizes: Sizes, figures: report.Measured) -> str:
+    """What to print. A contender that fails does not end the run, and is told of in the report."""
+    contender = programs.contender
     try:
-        programs = Programs(contender, running, valkey)
         programs.reset()
         found = case.measure(programs, sizes)
-    except Missing as error:
-        figures.fail(contender, case, f"not run: {error}")
-        return f"not run: {error}"
     except Failed as error:
-        figures.fail(contender, case, f"failed: {error}")
+        figures.fail(contender, f"{case.name} failed: {error}")
         return f"failed: {error}"
-    figures.add(contender, case, found)
+    figures.add(contender, found)
     if case.name == "enqueue" and "bulk" not in found:
-        figures.note(contender, case, "has no bulk call; drained are jobs that 50 callers enqueued")
+        figures.note(contender, "has no bulk call; what it drained was enqueued by 50 callers")
     columns = [column for table in case.tables for column in table.columns if column.key in found]
     return ", ".join(f"{found[one.key]:,.{one.digits}f}{one.unit}" for one in columns)
 

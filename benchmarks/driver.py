@@ -2,7 +2,7 @@
 
     reset                            empties the queue and makes tables
     enqueue one|concurrent|bulk COUNT WAIT_MS
-                                     prints {"seconds": s, "jobs": n, "began": ns}: the first few, which connect, are not
+                                     prints {"seconds": s, "jobs": n, "began": ns}: the first few connect, and are not
                                      timed; `began` is CLOCK_MONOTONIC before the first of all
     latency COUNT PER_SECOND         one at a time, each with the moment of the call
     work SLOTS                       one worker program until SIGTERM

@@ -3,7 +3,6 @@
 A mark is one record of 16 bytes: how long the job waited from its enqueue to its start in ns, or 0 where nobody asked.
 """
 
-import asyncio
 import os
 import time
 from functools import cache
@@ -22,6 +21,8 @@ def mark(sent: int, wait_ms: int) -> None:
 
 async def mark_async(sent: int, wait_ms: int) -> None:
     """The same where workers are asynchronous."""
+    import asyncio  # here: RQ imports this file anew in the process of each job
+
     started = time.monotonic_ns()
     if wait_ms:
         await asyncio.sleep(wait_ms / 1000)

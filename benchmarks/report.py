@@ -22,18 +22,18 @@ class Measured:
         self.notes: list[str] = []
         self.failed: set[str] = set()
 
-    def add(self, contender: Contender, case: Case, figures: Figures) -> None:
+    def add(self, contender: Contender, figures: Figures) -> None:
         for key, figure in figures.items():
             self.rounds.setdefault((contender.name, key), []).append(figure)
 
-    def fail(self, contender: Contender, case: Case, why: str) -> None:
-        """A case has no figure."""
+    def fail(self, contender: Contender, why: str) -> None:
+        """A figure is missing that should be there."""
         self.failed.add(contender.name)
-        self.note(contender, case, why)
+        self.note(contender, why)
 
-    def note(self, contender: Contender, case: Case, why: str) -> None:
-        """Say once why a figure is missing."""
-        if (note := f"{contender.name}, {case.name}: {why}") not in self.notes:
+    def note(self, contender: Contender, why: str) -> None:
+        """Say once why it has no figure."""
+        if (note := f"{contender.name}: {why}") not in self.notes:
             self.notes.append(note)
 
     def has_any(self, contender: Contender, table: Table) -> bool:
@@ -63,10 +63,10 @@ def write(measured: Measured, folder: Path) -> None:
         print(f"\n{notes}")
         parts.append(notes)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "benchmarks.md").write_text("\n\n".join(parts) + "\n")
+    (folder / "benchmark.md").write_text("\n\n".join(parts) + "\n")
     bars = [(one.name, rate, one.is_ours) for one in measured.contenders if (rate := measured.median(one, "drain"))]
     if bars:
-        (folder / "benchmarks.svg").write_text(chart("No-op jobs per second, drained", bars))
+        (folder / "benchmark.svg").write_text(chart("No-op jobs per second, drained", bars))
     print(f"\nWritten to {folder}")
 
 
