@@ -79,7 +79,7 @@ def measure(contenders: list[Contender], cases: list[Case], sizes: Sizes, rounds
             for case in cases:
                 for contender in [one for one in ready if _takes_part(one, case)]:
                     programs = Programs(contender, running, synced if contender.synced else running.valkey)
-                    said = _measure_one(programs, case, sizes, figures)
+                    said = _measure_one(programs, case, sizes, number, figures)
                     print(f"round {number}, {case.name}: {contender.name}: {said}", flush=True)
     return figures
 
@@ -99,7 +99,7 @@ def _takes_part(contender: Contender, case: Case) -> bool:
     return case.name == "work" or contender.waiting > 0
 
 
-def _measure_one(programs: Programs, case: Case, sizes: Sizes, figures: report.Measured) -> str:
+def _measure_one(programs: Programs, case: Case, sizes: Sizes, number: int, figures: report.Measured) -> str:
     """What to print. A contender that fails does not end the run, and is told of in the report."""
     contender = programs.contender
     try:
@@ -108,7 +108,7 @@ def _measure_one(programs: Programs, case: Case, sizes: Sizes, figures: report.M
     except Failed as error:
         figures.fail(contender, f"{case.name} failed: {error}")
         return f"failed: {error}"
-    figures.add(contender, found)
+    figures.add(contender, number, found)
     if case.name == "enqueue" and "bulk" not in found:
         figures.note(contender, "has no bulk call; what it drained was enqueued by 50 callers")
     columns = [column for table in case.tables for column in table.columns if column.key in found]

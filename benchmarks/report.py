@@ -18,13 +18,14 @@ class Measured:
 
     def __init__(self, cases: list[Case], contenders: list[Contender]) -> None:
         self.cases, self.contenders = cases, contenders
-        self.rounds: dict[tuple[str, str], list[float]] = {}
+        self.rounds: dict[tuple[str, str], dict[int, float]] = {}
         self.notes: list[str] = []
         self.failed: set[str] = set()
 
-    def add(self, contender: Contender, figures: Figures) -> None:
+    def add(self, contender: Contender, number: int, figures: Figures) -> None:
+        """What it did in this round."""
         for key, figure in figures.items():
-            self.rounds.setdefault((contender.name, key), []).append(figure)
+            self.rounds.setdefault((contender.name, key), {})[number] = figure
 
     def fail(self, contender: Contender, why: str) -> None:
         """A figure is missing that should be there."""
@@ -40,16 +41,14 @@ class Measured:
         """Whether it has a figure there, or should have had."""
         return contender.name in self.failed or any((contender.name, one.key) in self.rounds for one in table.columns)
 
-    def median(self, contender: Contender, column: str) -> float | None:
-        found = self.rounds.get((contender.name, column))
-        return statistics.median(found) if found else None
+    def found(self, contender: Contender, column: str) -> list[float]:
+        return list(self.rounds.get((contender.name, column), {}).values())
 
     def ratio(self, contender: Contender, column: str, base: str) -> float | None:
         """The median of the rounds' ratios to this contender."""
-        ours, theirs = self.rounds.get((contender.name, column)), self.rounds.get((base, column))
-        if not ours or not theirs or len(ours) != len(theirs):
-            return None
-        return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        ours, theirs = (self.rounds.get((name, column), {}) for name in (contender.name, base))
+        both = ours.keys() & theirs.keys()
+        return statistics.median(ours[number] / theirs[number] for number in both) if both else None
 
 
 def write(measured: Measured, folder: Path) -> None:
@@ -64,7 +63,8 @@ def write(measured: Measured, folder: Path) -> None:
         parts.append(notes)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "benchmark.md").write_text("\n\n".join(parts) + "\n")
-    bars = [(one.name, rate, one.is_ours) for one in measured.contenders if (rate := measured.median(one, "drain"))]
+    rates = [(one, measured.found(one, "drain")) for one in measured.contenders]
+    bars = [(one.name, statistics.median(found), one.is_ours) for one, found in rates if found]
     if bars:
         (folder / "benchmark.svg").write_text(chart("No-op jobs per second, drained", bars))
     print(f"\nWritten to {folder}")
@@ -74,7 +74,7 @@ def tables(measured: Measured) -> Iterator[tuple[str, Rows]]:
     """One for each group of figures, with their spread and ratios, and one of who takes part."""
     for case in measured.cases:
         for table in case.tables:
-            heads = [head for column in table.columns for head in (column.title, "min to max", "to BullMQ", "to stock")]
+            heads = [head for column in table.columns for head in (column.title, "to BullMQ", "to stock")]
             rows = [_row(measured, table, one) for one in measured.contenders if measured.has_any(one, table)]
             if rows:
                 yield table.title, [["", *heads], *rows]
@@ -87,17 +87,14 @@ def _row(measured: Measured, table: Table, contender: Contender) -> list[str]:
 
 
 def _cells(measured: Measured, column: Column, contender: Contender) -> list[str]:
-    found = measured.rounds.get((contender.name, column.key))
+    """The median with its spread, and the ratios."""
+    found = measured.found(contender, column.key)
     if not found:
-        return [NO_FIGURE] * 4
-    digits = column.digits
-    spread = f"{min(found):,.{digits}f} to {max(found):,.{digits}f}"
+        return [NO_FIGURE] * 3
+    middle, least, most = (f"{of(found):,.{column.digits}f}" for of in (statistics.median, min, max))
     ratios = [measured.ratio(contender, column.key, base) for base in (BULLMQ, STOCK)]
-    return [
-        f"{statistics.median(found):,.{digits}f}",
-        spread,
-        *(NO_FIGURE if one is None else f"{one:.2f}" for one in ratios),
-    ]
+    spread = f"{middle} ({least} to {most})" if len(found) > 1 else middle
+    return [spread, *(NO_FIGURE if one is None else f"{one:.2f}" for one in ratios)]
 
 
 def _aligned(table: Rows) -> str:

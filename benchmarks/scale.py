@@ -44,6 +44,7 @@ class Sizes(NamedTuple):
 def run(running: Servers, sizes: Sizes) -> None:
     """Measure, and print a Markdown table as it grows."""
     ours = next(one for one in CONTENDERS if one.is_ours)
+    ours = replace(ours, settings={**ours.settings, "BENCH_QUEUES": str(QUEUES)})
     programs = Programs(ours, running, running.valkey)
     table = _Report()
     there = 0
