@@ -58,6 +58,7 @@ class Contender:
 ROW = "a synced row from enqueue to end"
 MEMORY = "the crash of a worker; not that of Valkey"
 NOTHING = "nothing: acknowledged before the run, and only in memory"
+EVENTS = ", with events"  # the end of such a name
 
 
 def _celery(
@@ -67,7 +68,7 @@ def _celery(
     shape = pool + (f" -c {slots}" if pool != "solo" else "") + (", two workers" if programs == 2 else "")
     events = rest.pop("events", False)
     return Contender(
-        name=f"{who}, {shape}{', with events' if events else ''}",
+        name=f"{who}, {shape}{EVENTS if events else ''}",
         worker=f"celery worker -P {shape}",
         keeps=keeps,
         module=module,

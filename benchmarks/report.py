@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from benchmarks.cases import Case, Column, Figures, Table
-from benchmarks.contenders import BULLMQ, STOCK, Contender
+from benchmarks.contenders import BULLMQ, EVENTS, STOCK, Contender
 
 Rows = list[list[str]]
 OURS = ' class="ours"'
@@ -71,15 +71,22 @@ def write(measured: Measured, folder: Path) -> None:
 
 
 def tables(measured: Measured) -> Iterator[tuple[str, Rows]]:
-    """One for each group of figures, with their spread and ratios, and one of who takes part."""
+    """One for each group of figures, with their spread and ratios, the cost of events, and who takes part."""
     for case in measured.cases:
         for table in case.tables:
             heads = [head for column in table.columns for head in (column.title, "to BullMQ", "to stock")]
             rows = [_row(measured, table, one) for one in measured.contenders if measured.has_any(one, table)]
             if rows:
                 yield table.title, [["", *heads], *rows]
-    kept = [[one.name, one.worker, f"{one.jobs:,}", one.keeps] for one in measured.contenders]
-    yield "Who takes part", [["", "workers", "jobs to drain", "what a job survives"], *kept]
+    events = [
+        [one.name, f"{ratio:.2f}"]
+        for one in measured.contenders
+        if EVENTS in one.name and (ratio := measured.ratio(one, "drain", one.name.removesuffix(EVENTS))) is not None
+    ]
+    if events:
+        yield "Events for Flower", [["", "of the jobs/s without"], *events]
+    survived = [[one.name, one.worker, f"{one.jobs:,}", one.keeps] for one in measured.contenders]
+    yield "Who takes part", [["", "workers", "jobs to drain", "what a job survives"], *survived]
 
 
 def _row(measured: Measured, table: Table, contender: Contender) -> list[str]:
