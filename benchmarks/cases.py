@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks import driver, marks
+from benchmarks import marks
 from benchmarks.programs import LOOK, Failed, NotOffered, Programs, Workers
 
 WAIT = 0.5  # seconds that a job waits for its upstream
@@ -99,18 +99,17 @@ def waiting(programs: Programs, sizes: Sizes) -> Figures:
     slots = programs.contender.waiting
     jobs = WAVES * slots * programs.contender.programs
     with programs.working(slots) as workers:
-        _warm_up(programs, workers)
+        _warm_up(programs, workers, slots * programs.contender.programs)
         before = workers.done()
         enqueued = programs.fill(jobs, int(WAIT * 1000))
         workers.until(before + jobs)
         return {"waiting": 100 * (time.monotonic() - enqueued.began) / (WAVES * WAIT)}
 
 
-def _warm_up(programs: Programs, workers: Workers) -> None:
-    """Every worker has connected and run something."""
-    jobs = 2 * driver.IN_FLIGHT
+def _warm_up(programs: Programs, workers: Workers, jobs: int) -> None:
+    """Every worker has connected and knows how long such jobs take."""
     before = workers.done()
-    programs.enqueue("one", jobs)
+    programs.enqueue("one", jobs, int(WAIT * 1000))
     workers.until(before + jobs)
 
 
