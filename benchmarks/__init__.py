@@ -1,1 +1,1 @@
-"""Measurements against a peer in the same run: `make bench`."""
+"""Measurements of ours and of other job systems in the same run: `make bench`."""

@@ -10,7 +10,8 @@ import statistics
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from benchmarks.__main__ import servers, until, workers
+from benchmarks.servers import servers
+from benchmarks.workers import until, workers
 
 if TYPE_CHECKING:
     from processors.crm.sandbox.smtp import PostOffice

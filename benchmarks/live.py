@@ -21,7 +21,7 @@ from uuid import UUID
 import httpx2
 import psutil
 
-from benchmarks.__main__ import servers
+from benchmarks.servers import servers
 
 STEPS = 20
 BATCH = 0.1  # seconds between two enqueues of the other jobs

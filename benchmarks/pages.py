@@ -20,8 +20,8 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.__main__ import servers
 from benchmarks.fill import beat, fill
+from benchmarks.servers import servers
 
 PAGE, STATEMENT = 150.0, 50.0  # ms
 Timed = tuple[str, float]

@@ -9,12 +9,13 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx2
 
-from benchmarks.__main__ import servers
+from benchmarks.servers import servers
+from benchmarks.workers import until
 
 PROVIDERS = ["openai", "anthropic", "gemini"]
 TEXT = "Forty honeybees were trained on two scents. Caffeine helps them to remember. " * 200  # some five pages
@@ -102,14 +103,6 @@ def until_done() -> None:
     from jobs.models import Job
 
     until(lambda: not Job.objects.active().filter(type="ai_analysis").exists(), 600)
-
-
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError("the condition did not come true")
-        time.sleep(0.05)
 
 
 if __name__ == "__main__":

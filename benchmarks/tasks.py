@@ -4,18 +4,15 @@ import time
 
 from celery import shared_task
 
+from benchmarks.marks import mark
 from jobs.processor import JobContext, Payload, batch_process, processor
+
+measured = shared_task(name="benchmarks.mark")(mark)
 
 
 @shared_task
 def noop() -> None:
     """Nothing: what is left is the platform's own cost."""
-
-
-@shared_task
-def wait(seconds: float) -> None:
-    """A call to a slow upstream."""
-    time.sleep(seconds)
 
 
 class Stroll(Payload):
