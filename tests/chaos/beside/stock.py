@@ -12,7 +12,9 @@ from celery import Celery
 
 from tests.integration.jobtypes import journal
 
-VISIBILITY = 30  # seconds until what no worker acknowledged is delivered again; more than the longest countdown
+# Seconds until what no worker acknowledged is delivered again, more than the longest countdown. As it comes it is looked
+# for every 100 s and, when the one that looks is killed, for 5 minutes not at all: longer than the run waits.
+REDELIVERY = {"visibility_timeout": 30, "unacked_restore_throttle": 1, "unacked_mutex_expire": 30}
 MAX_RETRIES = 2
 
 app = Celery("stock", broker=os.environ["REDIS_URL"], set_as_current=False)  # ours stays the current one
@@ -23,7 +25,7 @@ app.conf.update(
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
-    broker_transport_options={"visibility_timeout": VISIBILITY},
+    broker_transport_options=REDELIVERY,
 )
 
 
