@@ -12,8 +12,8 @@ from celery import Celery
 
 from tests.integration.jobtypes import journal
 
-# Seconds until what no worker acknowledged is delivered again, more than the longest countdown. As it comes it is looked
-# for every 100 s and, when the one that looks is killed, for 5 minutes not at all: longer than the run waits.
+# Seconds until what no worker acknowledged is delivered again, more than the longest countdown. As it comes it is
+# looked for every 100 s and, when the one that looks is killed, for 5 minutes not at all: longer than the run waits.
 REDELIVERY = {"visibility_timeout": 30, "unacked_restore_throttle": 1, "unacked_mutex_expire": 30}
 MAX_RETRIES = 2
 
