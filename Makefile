@@ -6,6 +6,7 @@
 #   make lint      every static check
 #   make coverage  the tests again, measured
 #   make chaos     everything killed, again and again, under load: does it lose a job? ARGS="--minutes 30"
+#                  ARGS="--beside": what do Celery and BullMQ lose in the same storm?
 #   make bench     how fast it is, beside other job systems. ARGS="--smoke": a minute, stock Celery only
 #   make lock      resolve pyproject.toml into requirements/. UPGRADE=1: to the newest versions
 #   make clean     remove everything that the above made

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from importlib import import_module
+from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import ValidationError
@@ -143,6 +144,12 @@ def _create(schedule: Schedule) -> bool:
     if created:
         ScheduleOptions.objects.create(schedule=task, overlap=schedule.overlap, missed_runs=schedule.missed_runs)
     return bool(created)
+
+
+def date_change(instance: PeriodicTask, raw: bool, **kwargs: Any) -> None:
+    """Whoever saved it: changed by the database's time, not this machine's. What was due before is not made up for."""
+    if not raw:
+        PeriodicTask.objects.filter(pk=instance.pk).update(date_changed=Now())
 
 
 def rows() -> QuerySet[PeriodicTask]:

@@ -76,14 +76,15 @@ class Postgres:
 class Valkey:
     """A Valkey server on a loopback port with a password, with its files under `folder`.
 
-    The port and the password stay the same when it is stopped and started again.
+    The port and the password stay the same when it is stopped and started again. A `durable` one then has what it had.
     """
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | None = None, *, durable: bool = False) -> None:
         self.folder = (folder / "valkey").resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
         self.password = secrets.token_urlsafe(16)
+        self.durable = durable
         self.start()
 
     @property
@@ -96,6 +97,7 @@ class Valkey:
         config.touch(mode=0o600)
         config.write_text(
             f'port {self.port}\nbind 127.0.0.1\nrequirepass {self.password}\ndir "{self.folder}"\nsave ""\n'
+            f"appendonly {'yes' if self.durable else 'no'}\nappendfsync always\n"
             "set-proc-title no\n"  # keeps the folder in the command line: see `stop_leftovers`
         )
         with (self.folder / "log").open("ab") as log:

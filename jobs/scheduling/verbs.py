@@ -29,7 +29,6 @@ def create(new: ScheduleFields, *, actor: str) -> ScheduleState:
         task, created = PeriodicTask.objects.get_or_create(name=new.name, defaults=columns(vars(new), PeriodicTask()))
         if not created:
             raise InvalidSchedule([{"loc": ["name"], "msg": f"there is a schedule {new.name!r} already"}])
-        PeriodicTask.objects.filter(pk=task.pk).update(date_changed=Now())  # the database's time, not this machine's
         ScheduleOptions.objects.create(schedule=task, overlap=new.overlap, missed_runs=new.missed_runs)
         record_saved(new.name, None, actor=actor)
         if new.run_on_init:

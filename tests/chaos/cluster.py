@@ -3,23 +3,21 @@
 import os
 import random
 import signal
-import subprocess
 import sys
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import psutil
-from celery.platforms import set_pdeathsig  # type: ignore[attr-defined]
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.db.models.functions import Now
 
 from jobs.management import embedded
 from jobs.models import Leader
-from tests.integration.workers import ROOT, Worker, environment
+from jobs.models import Worker as Row
+from tests.integration.workers import Process, Worker, environment, wait_for
 
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.chaos.settings"}
 QUEUES = "default,narrow"
@@ -33,35 +31,23 @@ def node(pool: str) -> str:
     return f"{pool}@chaos"
 
 
-class Beat:
+def beat(log: Path) -> Process:
     """A beat in a process group of its own."""
-
-    def __init__(self, log: Path) -> None:
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "celery", "-A", "config", "beat", "--loglevel", "INFO"],
-                cwd=ROOT,
-                env=environment(**SETTINGS),
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                preexec_fn=partial(set_pdeathsig, "SIGKILL"),
-            )
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
+    command = [sys.executable, "-m", "celery", "-A", "config", "beat", "--loglevel", "INFO"]
+    return Process(log, command, environment(**SETTINGS))
 
 
 class Cluster:
     """Two workers of different pools, two beats, a PostgreSQL and a Valkey."""
 
+    beats: tuple[str, ...] = BEATS
+
     def __init__(self, folder: Path, postgres: embedded.Postgres, valkey: embedded.Valkey) -> None:
         self.folder = folder
         self.postgres = postgres
         self.valkey = valkey
-        self.workers: dict[str, Worker] = {}
-        self.beats: dict[str, Beat] = {}
+        self.workers: dict[str, Process] = {}
+        self.beating: dict[str, Process] = {}
         self.losses: list[tuple[str, datetime]] = []  # of runs: the node whose worker was struck, and when
         self.postgres_alone = threading.Lock()  # one fault of it at a time
         self.valkey_alone = threading.Lock()
@@ -71,9 +57,18 @@ class Cluster:
 
     def start(self) -> None:
         self._tend()
-        for worker in self.workers.values():
-            worker.wait_until_up()
+        self.wait_until_up()
         self._supervisor.start()
+
+    def boot(self, pool: str) -> Process:
+        """A worker."""
+        options = ("--pool", pool, "--concurrency", str(POOLS[pool]), "--queues", QUEUES)
+        return Worker(self.folder / f"{pool}.log", node(pool), options, **SETTINGS)
+
+    def wait_until_up(self) -> None:
+        """Until the first workers work."""
+        up = Row.objects.values_list("name", flat=True)
+        wait_for(lambda: all(any(name.startswith(node(pool)) for name in up.all()) for pool in POOLS), "the workers")
 
     def stop(self) -> None:
         """Leave no process; the servers stay."""
@@ -81,7 +76,7 @@ class Cluster:
         self._supervisor.join()
         for worker in self.workers.values():
             worker.remove()
-        for beat in self.beats.values():
+        for beat in self.beating.values():
             beat.kill()
 
     def kill_worker(self, pool: str) -> None:
@@ -90,7 +85,7 @@ class Cluster:
             self.note_loss(pool)
             self.workers[pool].kill()
 
-    def freeze_worker(self, pool: str) -> Worker:
+    def freeze_worker(self, pool: str) -> Process:
         """SIGSTOP to it and its children."""
         with self._changing:
             self.note_loss(pool)
@@ -109,7 +104,7 @@ class Cluster:
 
     def kill_beat(self, name: str) -> None:
         with self._changing:
-            self.beats[name].kill()
+            self.beating[name].kill()
 
     def crash_postgres(self) -> None:
         """Immediate shutdown: no checkpoint, so that its next start recovers from the log."""
@@ -134,11 +129,7 @@ class Cluster:
         with self._changing:
             for pool in POOLS:
                 if pool not in self.workers or self.workers[pool].process.poll() is not None:
-                    self.workers[pool] = self._boot(pool)
-            for name in BEATS:
-                if name not in self.beats or self.beats[name].process.poll() is not None:
-                    self.beats[name] = Beat(self.folder / f"{name}.log")
-
-    def _boot(self, pool: str) -> Worker:
-        options = ("--pool", pool, "--concurrency", str(POOLS[pool]), "--queues", QUEUES)
-        return Worker(self.folder / f"{pool}.log", node(pool), options, **SETTINGS)
+                    self.workers[pool] = self.boot(pool)
+            for name in self.beats:
+                if name not in self.beating or self.beating[name].process.poll() is not None:
+                    self.beating[name] = beat(self.folder / f"{name}.log")

@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import re
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from django.core.management import call_command
@@ -11,13 +14,14 @@ from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from jobs.management import embedded
-from jobs.models import Job
+from jobs.models import Job, Status
 from tests.chaos import checks
 from tests.chaos.cluster import Cluster
 from tests.chaos.faults import FAULTS, Storm, Strike, fill_disk
 from tests.chaos.ledger import open_ledger
 from tests.chaos.load import Load
 from tests.chaos.settings import NARROW
+from tests.chaos.tasks import chaos_work
 from tests.integration.jobtypes.journal import Journal
 
 SETTLE = 180.0  # seconds for all jobs to end after the last fault
@@ -41,8 +45,10 @@ def run(
     logs = options.logs or folder
     logs.mkdir(parents=True, exist_ok=True)
     cluster = Cluster(logs, postgres, valkey)
-    faults = tuple(fault for fault in (*FAULTS, *[fill_disk] * can_fill_disk) if options.only in fault.__name__)
-    storm = Storm(cluster, options.seed, options.minutes * 60, journal.path, faults)
+    faults = tuple(
+        fault for fault in (*FAULTS, *[fill_disk] * can_fill_disk) if re.search(options.only, fault.__name__)
+    )
+    storm = Storm(cluster, options.seed, options.minutes * 60, partial(_probe, journal.path), faults)
     load = Load(options.seed, journal.path, options.rate)
     print(f"seed {options.seed}: {options.minutes:g} minutes, {options.rate:g} jobs a second", flush=True)
     try:
@@ -66,6 +72,11 @@ def run(
     return verdict(
         list(checks.findings(load.kept, load.undone, journal, schedule=SCHEDULE, every=EVERY, narrow=NARROW)), options
     )
+
+
+def _probe(journal: str) -> Callable[[], bool]:
+    job = chaos_work.enqueue({"journal": journal}, tags=["probe"], priority="critical").id
+    return Job.objects.filter(id=job, status=Status.COMPLETED).exists
 
 
 def _schedule(journal: str) -> None:

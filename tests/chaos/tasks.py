@@ -28,6 +28,7 @@ def chaos_work(payload: Work, job: JobContext) -> int:
         job.check()
         time.sleep(min(SLICE, left))
     if payload.hopeless:
+        journal.write(payload.journal, job.id, job.run, "fail")
         raise Discard("asked to fail")
     if job.attempt <= payload.fails:
         raise ValueError(f"attempt {job.attempt} fails")

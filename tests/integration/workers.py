@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -48,49 +48,27 @@ def environment(**changes: str) -> dict[str, str]:
     }
 
 
-class Worker:
-    """A Celery worker in a process group of its own."""
+class Process:
+    """A process in a group of its own, which goes when this process is killed. What it says is added to `log`."""
 
-    def __init__(self, log: Path, node: str, options: Sequence[str], **changes: str) -> None:
+    def __init__(
+        self, log: Path, command: Sequence[str | Path], environ: Mapping[str, str], folder: Path = ROOT
+    ) -> None:
         self.log = log
-        self.node = node
-        self.before = self._boots()
-        command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--hostname", node, *options]
-        command += ["--without-mingle", "--without-gossip"]
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
                 cwd=ROOT,
-                env=environment(**changes),
+                env=environ,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=partial(set_pdeathsig, "SIGKILL"),  # it goes when this process is killed
+                preexec_fn=partial(set_pdeathsig, "SIGKILL"),
             )
 
     @property
     def pid(self) -> int:
         return self.process.pid
-
-    @property
-    def row(self) -> Row | None:
-        """The latest boot of this node that has written a row."""
-        return Row.objects.filter(name__startswith=f"{self.node}:").order_by("-started_at").first()
-
-    def wait_until_up(self) -> Self:
-        """Its row is there."""
-        wait_for(lambda: self.process.poll() is not None or self._boots() - self.before, "the worker's row")
-        assert self.process.poll() is None, self.log.read_text()
-        return self
-
-    def wait_until_connected(self) -> Self:
-        """It hears remote commands."""
-        wait_for(lambda: " ready." in self.log.read_text(), "the worker's connection to Redis")
-        return self
-
-    def _boots(self) -> set[str]:
-        """Names of the boots of this node that have written a row."""
-        return set(Row.objects.filter(name__startswith=f"{self.node}:").values_list("name", flat=True))
 
     def children(self) -> list[int]:
         """The processes of its pool."""
@@ -120,6 +98,36 @@ class Worker:
         if self.process.poll() is None:
             os.killpg(self.pid, signal.SIGKILL)
             self.process.wait()
+
+
+class Worker(Process):
+    """A Celery worker of ours."""
+
+    def __init__(self, log: Path, node: str, options: Sequence[str], **changes: str) -> None:
+        self.node = node
+        self.before = self._boots()
+        command = [sys.executable, "-m", "celery", "-A", "config", "worker", "--hostname", node, *options]
+        super().__init__(log, [*command, "--without-mingle", "--without-gossip"], environment(**changes))
+
+    @property
+    def row(self) -> Row | None:
+        """The latest boot of this node that has written a row."""
+        return Row.objects.filter(name__startswith=f"{self.node}:").order_by("-started_at").first()
+
+    def wait_until_up(self) -> Self:
+        """Its row is there."""
+        wait_for(lambda: self.process.poll() is not None or self._boots() - self.before, "the worker's row")
+        assert self.process.poll() is None, self.log.read_text()
+        return self
+
+    def wait_until_connected(self) -> Self:
+        """It hears remote commands."""
+        wait_for(lambda: " ready." in self.log.read_text(), "the worker's connection to Redis")
+        return self
+
+    def _boots(self) -> set[str]:
+        """Names of the boots of this node that have written a row."""
+        return set(Row.objects.filter(name__startswith=f"{self.node}:").values_list("name", flat=True))
 
 
 class Start:

@@ -32,8 +32,8 @@ WAITING = """
 INSERT INTO jobs_job (id, type, payload, queue, priority, status, run, attempt, max_attempts, timeout, created_at,
     scheduled_at, tags, created_by)
 SELECT gen_random_uuid(), 'type_1', '{{}}', 'plan_' || n % 4, 5,
-    CASE WHEN n % 2 = 0 THEN 'pending' ELSE 'scheduled' END, 0, 0, 3, 60, clock_timestamp(), now() + n * interval '1 second',
-    '{{}}', '' FROM generate_series(1, {rows}) AS n
+    CASE WHEN n % 2 = 0 THEN 'pending' ELSE 'scheduled' END, 0, 0, 3, 60, clock_timestamp(),
+    now() + n * interval '1 second', '{{}}', '' FROM generate_series(1, {rows}) AS n
 """
 FAILURES = """
 INSERT INTO jobs_failure

@@ -1,5 +1,6 @@
 """How many calls a caller may make."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -36,13 +37,35 @@ def test_callers_are_counted_apart(api: Api, settings: Settings) -> None:
     assert Api(keys.create("other", ALL_SCOPES)).get("/api/jobs/types")[0] == 200
 
 
-def test_the_next_period_begins_anew(api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_period_begins_anew(api: Api, settings: Settings) -> None:
     settings.API_RATE = (1, 60)
-    now = [1_800_000_000.0]
-    monkeypatch.setattr("jobs.api.throttling.time.time", lambda: now[0])
     assert [api.get("/api/jobs/types")[0] for _ in range(2)] == [200, 429]
-    now[0] += 60
+    (key,) = broker.client().scan_iter("jobs:calls:*")
+    assert 0 < broker.client().ttl(key) <= 60
+    broker.client().delete(key)  # as at its end
     assert api.get("/api/jobs/types")[0] == 200
+
+
+@pytest.mark.parametrize("step", [-3 * 3600, 3 * 3600])
+def test_a_clock_that_is_set_begins_no_period(
+    api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    settings.API_RATE = (1, 3600)
+    assert api.get("/api/jobs/types")[0] == 200
+    stepped = time.time() + step
+    monkeypatch.setattr(time, "time", lambda: stepped)
+    response = api.client.get("/api/jobs/types")
+    assert response.status_code == 429
+    assert 3500 < int(response["Retry-After"]) <= 3600
+
+
+def test_a_count_without_an_end_gets_one(api: Api, settings: Settings) -> None:
+    settings.API_RATE = (1, 60)
+    api.get("/api/jobs/types")
+    (key,) = broker.client().scan_iter("jobs:calls:*")
+    broker.client().persist(key)  # as when a process died before it had said when the period ends
+    assert api.get("/api/jobs/types")[0] == 429
+    assert broker.client().ttl(key) > 0
 
 
 def test_bulk_calls_have_a_rate_of_their_own(api: Api, settings: Settings) -> None:

@@ -29,8 +29,9 @@ def test_postgres_keeps_its_data_and_settings_over_a_restart(tmp_path: Path) -> 
         server.stop()
 
 
-def test_valkey_comes_back_at_its_address(tmp_path: Path) -> None:
-    server = embedded.Valkey(tmp_path)
+@pytest.mark.parametrize(("durable", "kept"), [(False, None), (True, b"1")])
+def test_valkey_comes_back_at_its_address(tmp_path: Path, durable: bool, kept: bytes | None) -> None:
+    server = embedded.Valkey(tmp_path, durable=durable)
     try:
         with redis.Redis.from_url(server.url, retry=None) as client:
             client.set("x", 1)
@@ -38,7 +39,7 @@ def test_valkey_comes_back_at_its_address(tmp_path: Path) -> None:
             with pytest.raises(redis.ConnectionError):
                 client.ping()
             server.start()
-            assert client.get("x") is None
+            assert client.get("x") == kept
     finally:
         server.stop()
 
