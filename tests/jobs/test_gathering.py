@@ -50,8 +50,6 @@ def test_each_caller_is_told_of_its_own_job() -> None:
     messages = {job.id: job.payload["message"] for job in Job.objects.all()}
     mine = [messages[each.id] for each in told if isinstance(each, Enqueued)]
     assert mine == [str(n) for n in range(100)]
-        str(n) for n in range(100)
-    ]
     assert commits() < 100
 
 
