@@ -114,11 +114,13 @@ def _deliver() -> None:
 
 
 def _push(queues: list[str]) -> None:
-    if queues:
-        with client().pipeline(transaction=False) as pipe:
-            for key in map(wake_key, queues):
-                pipe.lpush(key, 1).ltrim(key, 0, TOKENS - 1).expire(key, TOKEN_LIFE)  # type: ignore[attr-defined]
-            pipe.execute()
+    """One command is the rule. A list that workers have emptied is gone, so the first token of one sets its life."""
+    for key in map(wake_key, queues):
+        tokens = client().lpush(key, 1)
+        if tokens == 1:
+            client().expire(key, TOKEN_LIFE)
+        elif tokens > TOKENS:
+            client().ltrim(key, 0, TOKENS - 1)
 
 
 def _stop(jobs: list[tuple[str, str, int]]) -> None:

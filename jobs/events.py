@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Iterable
+from itertools import islice
 from uuid import UUID
 
 import redis
@@ -37,7 +38,7 @@ def changed(jobs: Iterable[UUID] = ()) -> None:
     with _lock:
         _waiting.something = True
         if len(_waiting.jobs) <= MOST:
-            _waiting.jobs.update(jobs)
+            _waiting.jobs.update(islice(jobs, MOST + 1))
     _send()
 
 

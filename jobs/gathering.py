@@ -37,8 +37,18 @@ async def enqueue(job: NewJob) -> Enqueued:
         return (await sync_to_async(lifecycle.enqueue)([job]))[0]
     loop = asyncio.get_running_loop()
     asked = Asked(job, loop, loop.create_future())
-    _gatherer.ask(asked)
+    if (together := _asked.get(loop)) is None:
+        together = _asked[loop] = []
+        loop.call_soon(_hand_over, loop)  # after all that are about to run
+    together.append(asked)
     return await asked.answer
+
+
+_asked: dict[asyncio.AbstractEventLoop, list[Asked]] = {}  # in this turn of a loop
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop) -> None:
+    _gatherer.ask(_asked.pop(loop))
 
 
 class Gatherer(threading.Thread):
@@ -50,9 +60,9 @@ class Gatherer(threading.Thread):
         self.wanted = threading.Event()
         self.waiting: list[Asked] = []
 
-    def ask(self, asked: Asked) -> None:
+    def ask(self, asked: list[Asked]) -> None:
         with self.lock:
-            self.waiting.append(asked)
+            self.waiting += asked
             if self.ident is None:
                 self.start()
         self.wanted.set()
@@ -115,6 +125,7 @@ def _forget_parent() -> None:
     """A forked child has neither the thread nor a say in what state its lock was copied."""
     global _gatherer
     _gatherer = Gatherer()
+    _asked.clear()
 
 
 _gatherer = Gatherer()

@@ -36,8 +36,7 @@ IGNORED = frozenset(
 
 def resolve(processor: "Processor", payload: str, options: Mapping[str, Any]) -> NewJob:
     """The row of a job. Raises InvalidOption or UnknownQueue, naming what is wrong."""
-    unknown = options.keys() - _READERS.keys() - IGNORED
-    if unknown:
+    if options and (unknown := options.keys() - _READERS.keys() - IGNORED):
         raise InvalidOption(f"unknown option: {', '.join(sorted(unknown))}", field=min(unknown))
     job = NewJob(
         type=processor.name,

@@ -170,10 +170,11 @@ async def aenqueue(
 
 def enqueue_many(jobs: Iterable[tuple[Any, ...]]) -> list[Enqueued]:
     """Insert many jobs in one statement, all or none: (type, payload) or (type, payload, options) each."""
-    rows = []
+    rows: list[NewJob] = []
+    usual: dict[Any, tuple[Processor, NewJob]] = {}
     for index, (type_, payload, *rest) in enumerate(jobs):
         try:
-            rows.append(_new_job(type_, payload, rest[0] if rest else {}))
+            rows.append(_new_job(type_, payload, rest[0]) if rest else _usual_job(type_, payload, usual))
         except InvalidPayload as error:
             wrong = [{**e, "loc": [index, *cast("list[Any]", e["loc"])]} for e in error.errors]
             raise InvalidPayload(f"job {index}: {error}", wrong) from None
@@ -181,6 +182,18 @@ def enqueue_many(jobs: Iterable[tuple[Any, ...]]) -> list[Enqueued]:
             error.args = (f"job {index}: {error}",)
             raise
     return lifecycle.enqueue(rows)
+
+
+def _usual_job(type_: "str | Processor", payload: Any, made: dict[Any, tuple[Processor, NewJob]]) -> NewJob:
+    """A job without options of its own. Its type's are resolved once, unless they follow from the payload."""
+    if type_ in made:
+        found, first = made[type_]
+        return first.like(found.encode_row_payload(payload))
+    found = get_processor(type_) if isinstance(type_, str) else type_
+    job = found.new_job(found.encode_row_payload(payload), {})
+    if not (callable(found.timeout) or found.rank or found.expires):
+        made[type_] = found, job
+    return job
 
 
 def pause_queue(name: str, *, reason: str) -> bool:

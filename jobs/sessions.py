@@ -33,7 +33,7 @@ def fetch(sql: str, parameters: Mapping[str, Any], *, prepare: bool = False) -> 
     """Run one statement on this thread's connection, parameters bound by the server, and return its rows.
 
     Below Django's cursor, which would write arrays of a thousand payloads into the statement's text. `prepare` is for
-    statements that have one good plan whatever their parameters are.
+    statements that have one plan however full the table is: a plan is kept until the table is analysed again.
     """
     connection.ensure_connection()
     connection.validate_no_broken_transaction()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -42,6 +43,11 @@ class NewJob:
     group: UUID | None = None
     canvas: dict[str, Any] | None = None
 
+    def like(self, payload: str) -> "NewJob":
+        """Another job of a type, made in the same place; neither has options of its own."""
+        usual = self.type, payload, self.queue, self.priority, self.max_attempts, self.timeout
+        return NewJob(*usual, request_id=self.request_id, parent=self.parent)
+
 
 class Enqueued(NamedTuple):
     """A job that waits. `created` is False when a unique key, or the id, found this one instead."""
@@ -67,7 +73,7 @@ _COLUMNS = {
     "expires_at": "timestamptz",
     "unique_key": "text",
     "created_by": "text",
-    "tags": "jsonb",
+    "tags": "text[]",
     "request_id": "text",
     "schedule": "text",
     "parent": "uuid",
@@ -75,13 +81,22 @@ _COLUMNS = {
     "canvas": "jsonb",
 }
 _ONE = "(SELECT " + ", ".join(f'%({name})s::{kind} AS "{name}"' for name, kind in _COLUMNS.items()) + ") AS r"
+_OWN = ("id", "payload")  # what jobs differ in that are otherwise alike
+_ALIKE = (
+    "(SELECT d.*, "  # noqa: S608
+    + ", ".join(f'%({name})s::{kind} AS "{name}"' for name, kind in _COLUMNS.items() if name not in _OWN)
+    + " FROM ROWS FROM (unnest(%(ids)s::text::uuid[]), jsonb_array_elements(%(payloads)s::text::jsonb))"
+    + " AS d(id, payload)) AS r"
+)
 _MANY = (
     "jsonb_to_recordset(%(rows)s::text::jsonb) AS r("
-    + ", ".join(f'"{name}" {kind}' for name, kind in _COLUMNS.items())
+    + ", ".join(f'"{name}" {"jsonb" if name == "tags" else kind}' for name, kind in _COLUMNS.items())
     + ")"
 )
+_TAGS = "ARRAY(SELECT jsonb_array_elements_text(tags))"
 
-# {jobs}: one job as parameters, which is twice as fast for it, or any number as a JSON document.
+# {jobs}: one job as parameters, which is twice as fast for it; many that differ in their payloads alone, which is twice
+# as fast for them; or any number as a JSON document.
 # %(ended)s: steps that never run, because the job before them failed.
 _INSERT = """
 INSERT INTO jobs_job (id, type, payload, queue, priority, status, attempt, max_attempts, timeout, backoff, scheduled_at,
@@ -91,10 +106,15 @@ SELECT id, type, payload::jsonb, queue, priority,
     attempt, max_attempts, timeout, backoff, due, clock_timestamp(),
     coalesce(expires_at, now() + expires_in * interval '1 second'),
     CASE WHEN %(ended)s THEN now() END, unique_key, created_by,
-    ARRAY(SELECT jsonb_array_elements_text(tags)), request_id, schedule, parent, "group", canvas
+    {tags}, request_id, schedule, parent, "group", canvas
 FROM (SELECT *, coalesce(scheduled_at, now() + coalesce(delay, 0) * interval '1 second') AS due FROM {jobs}) AS r
 """
 _ENQUEUE = _INSERT + "ON CONFLICT DO NOTHING RETURNING id, status, queue"
+# Of many that are alike, all is said in one row, unless some of them were there before.
+_ENQUEUE_ALIKE = f"""
+WITH inserted AS ({_ENQUEUE})
+SELECT count(*), min(status), CASE WHEN count(*) < %(size)s THEN array_agg(id) END FROM inserted
+"""  # noqa: S608
 # A step that was put down as failed when the job before it failed comes back when that one is run again.
 _REVIVE = (
     _INSERT
@@ -109,8 +129,10 @@ def enqueue(jobs: Sequence[NewJob]) -> list[Enqueued]:
 
     A job whose id exists, or whose unique key is active, is not inserted: its `Enqueued` names the existing one.
     """
-    # In the order of their keys: two callers with the same ones would else wait for each other's.
-    inserted = insert(sorted(jobs, key=lambda job: (job.type, job.unique_key or "")), _ENQUEUE)
+    if len(jobs) > 1 and _are_alike(jobs):
+        inserted = _insert_alike(jobs)
+    else:  # in the order of their keys: two callers with the same ones would else wait for each other's
+        inserted = insert(sorted(jobs, key=lambda job: (job.type, job.unique_key or "")), _ENQUEUE)
     return [Enqueued(job.id, inserted[job.id], True) if job.id in inserted else _existing(job) for job in jobs]
 
 
@@ -139,19 +161,46 @@ def insert_failed_steps(jobs: Sequence[NewJob]) -> dict[UUID, str]:
     return insert(jobs, _ENQUEUE, ended=True)
 
 
+_rest = attrgetter(*(name for name in _COLUMNS if name not in _OWN))
+
+
+def _are_alike(jobs: Sequence[NewJob]) -> bool:
+    first = _rest(jobs[0])
+    return jobs[0].unique_key is None and all(_rest(job) == first for job in jobs)
+
+
+def _insert_alike(jobs: Sequence[NewJob]) -> dict[UUID, str]:
+    parameters = {
+        **_parameters(jobs[0]),
+        "ids": "{" + ",".join([job.id.hex for job in jobs]) + "}",
+        "payloads": "[" + ",".join([job.payload for job in jobs]) + "]",
+        "size": len(jobs),
+        "ended": False,
+    }
+    ((count, status, some),) = fetch(_ENQUEUE_ALIKE.format(jobs=_ALIKE, tags="tags"), parameters)
+    ids = [job.id for job in jobs] if some is None else some
+    if count:
+        _tell(ids, {jobs[0].queue})
+    return dict.fromkeys(ids, Status(status)) if count else {}
+
+
 def insert(jobs: Sequence[NewJob], statement: str, *, ended: bool = False) -> dict[UUID, str]:
     if not jobs:
         return {}
     if len(jobs) == 1:
-        rows = fetch(statement.format(jobs=_ONE), {**_parameters(jobs[0]), "ended": ended}, prepare=True)
+        rows = fetch(statement.format(jobs=_ONE, tags="tags"), {**_parameters(jobs[0]), "ended": ended}, prepare=True)
     else:
         records = json.dumps([_record(job) for job in jobs], default=str)
-        rows = fetch(statement.format(jobs=_MANY), {"rows": records, "ended": ended})
+        rows = fetch(statement.format(jobs=_MANY, tags=_TAGS), {"rows": records, "ended": ended})
     if rows:
-        transaction.on_commit(partial(events.changed, [job_id for job_id, *_ in rows]), robust=True)
-    if not ended and rows:
-        transaction.on_commit(partial(broker.wake, {queue for _, _, queue in rows}), robust=True)
+        _tell([job_id for job_id, *_ in rows], set() if ended else {queue for *_, queue in rows})
     return {job_id: Status(status) for job_id, status, _ in rows}
+
+
+def _tell(jobs: list[UUID], queues: set[str]) -> None:
+    transaction.on_commit(partial(events.changed, jobs), robust=True)
+    if queues:
+        transaction.on_commit(partial(broker.wake, queues), robust=True)
 
 
 def _parameters(job: NewJob) -> dict[str, Any]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("jobs.worker")
 
 WINDOW = 0.05  # seconds of measured work to hold ready for each slot
-MOST = 500  # jobs held ready, however short they are
+MOST = 1000  # jobs held ready, however short they are
 UNTAKEN = 1.0  # seconds after which a buffer that nobody takes from goes back
 BATCH = 1000  # outcomes in one statement
 GATHER = 100  # outcomes worth a commit while there is more to run

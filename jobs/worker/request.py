@@ -38,13 +38,14 @@ class JobRequest(Request):
     acknowledged = True  # there is nothing to acknowledge
     _eta = _expires = None
     _ignore_result = True
-    args, kwargs = (), {}  # type: ignore[assignment]  # not for onlookers: see `argsrepr`
+    args, kwargs = (), {}  # not for onlookers: see `argsrepr`
 
     def __init__(self, job: Claimed, task: Processor, hostname: str, events: "TaskEvents") -> None:
         self.job = job
         self.id = str(job.id)
-        self.name = self._type = task.name
+        self.name = self._type = task.name  # type: ignore[misc]  # a plain attribute: its stub is wrong
         self._task = task
+        self.time_limits = job.timeout, task.soft_time_limit
         self._hostname = hostname
         self._eventer = events
 
@@ -61,11 +62,7 @@ class JobRequest(Request):
         return str(self.job.parent) if self.job.parent else None
 
     @property
-    def time_limits(self) -> tuple[float, float | None]:
-        return self.job.timeout, self._task.soft_time_limit
-
-    @property
-    def delivery_info(self) -> dict[str, Any]:
+    def delivery_info(self) -> Any:
         return {"routing_key": self.job.queue, "exchange": "", "priority": self.job.priority, "redelivered": False}
 
     @cached_property
@@ -86,7 +83,7 @@ class JobRequest(Request):
     def kwargsrepr(self) -> str:
         return self.shown[1]
 
-    def info(self, safe: bool = True) -> dict[str, Any]:
+    def info(self, safe: bool = True) -> Any:
         """For `inspect active`, and so for Flower. Always with the arguments as they may be shown."""
         return {
             "id": self.id,
