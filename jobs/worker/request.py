@@ -7,10 +7,10 @@ wrap it. What becomes of the run goes to the feed first; only then Celery is tol
 import json
 import logging
 import time
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from celery import Celery
 from celery.worker.request import Request
 from celery.worker.state import task_ready, task_reserved
 
@@ -38,32 +38,17 @@ class JobRequest(Request):
     acknowledged = True  # there is nothing to acknowledge
     _eta = _expires = None
     _ignore_result = True
-    args, kwargs = (), {}  # not for onlookers: see `argsrepr`
+    _args: tuple[Any, ...] = ()  # not for onlookers: see `shown`
+    _kwargs: Mapping[str, Any] = {}
 
     def __init__(self, job: Claimed, task: Processor, hostname: str, events: "TaskEvents") -> None:
         self.job = job
         self.id = str(job.id)
         self.name = self._type = task.name  # type: ignore[misc]  # a plain attribute: its stub is wrong
-        self._task = task
         self.time_limits = job.timeout, task.soft_time_limit
+        self._task = task
         self._hostname = hostname
         self._eventer = events
-
-    @property
-    def app(self) -> Celery:
-        return self._task.app
-
-    @property
-    def root_id(self) -> str:
-        return self.id
-
-    @property
-    def parent_id(self) -> str | None:
-        return str(self.job.parent) if self.job.parent else None
-
-    @property
-    def delivery_info(self) -> Any:
-        return {"routing_key": self.job.queue, "exchange": "", "priority": self.job.priority, "redelivered": False}
 
     @cached_property
     def shown(self) -> tuple[str, str]:
@@ -75,28 +60,18 @@ class JobRequest(Request):
             args, kwargs = (), payload
         return repr(tuple(args))[:SHOWN], repr(kwargs)[:SHOWN]
 
-    @property
-    def argsrepr(self) -> str:
-        return self.shown[0]
-
-    @property
-    def kwargsrepr(self) -> str:
-        return self.shown[1]
-
     def info(self, safe: bool = True) -> Any:
         """For `inspect active`, and so for Flower. Always with the arguments as they may be shown."""
-        return {
-            "id": self.id,
-            "name": self.name,
-            "type": self.type,
-            "args": self.argsrepr,
-            "kwargs": self.kwargsrepr,
-            "hostname": self.hostname,
-            "time_start": self.time_start,
-            "acknowledged": self.acknowledged,
-            "delivery_info": self.delivery_info,
-            "worker_pid": self.worker_pid,
-        }
+        return super().info(safe=True)
+
+    # What Celery's properties read.
+    _app = property(lambda self: self._task.app)
+    _root_id = property(lambda self: self.id)
+    _parent_id = property(lambda self: str(self.job.parent) if self.job.parent else None)
+    _argsrepr = property(lambda self: self.shown[0])
+    _kwargsrepr = property(lambda self: self.shown[1])
+    _delivery_info = property(lambda self: delivery_info(self.job))
+    _request_dict = property(lambda self: {"id": self.id, "task": self.name, "delivery_info": self.delivery_info})
 
     def received(self) -> None:
         """Tell Flower that it is here."""
@@ -159,8 +134,13 @@ def for_tracer(job: Claimed, task: Processor, hostname: str) -> dict[str, Any]:
         "is_eager": False,
         "ignore_result": True,
         "headers": {},  # else Celery looks for those that are not its own
-        "delivery_info": {"routing_key": job.queue, "exchange": "", "priority": job.priority},
+        "delivery_info": delivery_info(job),
     }
+
+
+def delivery_info(job: Claimed) -> dict[str, Any]:
+    """What a broker would say of a job."""
+    return {"routing_key": job.queue, "exchange": "", "priority": job.priority, "redelivered": False}
 
 
 def accept(held: "Held", pid: int) -> None:

@@ -206,6 +206,12 @@ def test_a_request_without_a_message() -> None:
         assert held.request in state.active_requests
         info = held.request.info()
         assert (info["id"], info["type"], info["worker_pid"]) == (str(job.id), "smoke", 4711)
+        assert (info["args"], info["kwargs"]) == ("()", "{'message': 'hello'}")
+        assert info["delivery_info"]["routing_key"] == "default"
+        assert "'message': 'hello'" in repr(held.request)
+        assert (held.request.root_id, held.request.parent_id, held.request.app) == (str(job.id), None, task.app)
+        # What no message said, Celery takes to be nothing.
+        assert (held.request.group, held.request.stamps, held.request.replaced_task_nesting) == (None, {}, 0)
     finally:
         state.task_ready(held.request)
     assert held.request not in state.active_requests
