@@ -23,6 +23,7 @@ class Plans:
     scanned: list[str] = field(default_factory=list)  # statements that read the whole table
     indexes: set[str] = field(default_factory=set)
     touched: float = 0  # rows of the table, or of its indexes, that were looked at
+    compared: float = 0  # pairs of rows that a join looked at in vain
 
     def explain(self, session: Any, query: str, parameters: Mapping[str, Any]) -> None:
         """Run a statement for its plan, and undo it."""
@@ -52,6 +53,7 @@ class Plans:
             self.touched += seen * node["Actual Loops"]
             if node["Node Type"] == "Seq Scan":
                 self.scanned.append(query)
+        self.compared += node.get("Rows Removed by Join Filter", 0) * node["Actual Loops"]
         if name := node.get("Index Name"):
             self.indexes.add(name)
         for inner in node.get("Plans", ()):
