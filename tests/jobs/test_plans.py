@@ -252,7 +252,7 @@ def test_the_whole_table_is_never_read(statement: str, generic: bool, knowledge:
 @pytest.mark.parametrize("statement", ["finish", "renew", "lost"])
 @pytest.mark.django_db
 def test_a_run_is_compared_with_its_own_row_only(statement: str, knowledge: str) -> None:
-    act = {"finish": finish(Verb.COMPLETE, result="1"), "renew": HOT["renew"][1], "lost": lifecycle.lost}[statement]
+    act = finish(Verb.COMPLETE, result="1") if statement == "finish" else HOT[statement][1]
     with transaction.atomic():
         runs = [job.key for job in lifecycle.claim(dict.fromkeys(QUEUES, 300), 300, worker=WORKER, lease=60.0)]
         with plans(generic=False) as seen:
