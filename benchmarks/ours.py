@@ -1,16 +1,13 @@
 """Our driver, in the terms of `benchmarks.driver`: every job is a row, committed at its enqueue and at its end."""
 
-import asyncio
 import os
-import time
-from collections.abc import Iterator
 
 import django
 
-from benchmarks.driver import IN_FLIGHT, Peer, become
+from benchmarks.driver import AsyncPeer, Peer, become
 
 
-class Ours(Peer):
+class Ours(AsyncPeer):
     def __init__(self) -> None:
         django.setup()
 
@@ -30,24 +27,19 @@ class Ours(Peer):
 
         measured.delay(sent, wait_ms)
 
-    def enqueue_concurrent(self, count: int, wait_ms: int) -> tuple[float, int]:
-        """Coroutines, whose jobs share commits."""
-        timed = count - min(IN_FLIGHT, count // 2)
-        return asyncio.run(self._side_by_side(count - timed, timed, wait_ms)), timed
-
-    async def _side_by_side(self, warm_up: int, timed: int, wait_ms: int) -> float:
+    async def enqueue_async(self, sent: int, wait_ms: int) -> None:
         from benchmarks.tasks import measured
         from jobs.processor import aenqueue
 
-        async def one_by_one(numbers: Iterator[int]) -> None:
-            for _ in numbers:
-                await aenqueue(measured.name, {"args": [0, wait_ms], "kwargs": {}})
+        await aenqueue(measured.name, {"args": [sent, wait_ms], "kwargs": {}})
 
-        for count in (warm_up, timed):
-            start = time.perf_counter()
-            numbers = iter(range(count))
-            await asyncio.gather(*(one_by_one(numbers) for _ in range(IN_FLIGHT)))
-        return time.perf_counter() - start
+    def enqueue_all(self, way: str, count: int, wait_ms: int) -> tuple[float, int]:
+        """Coroutines where there are many callers: their jobs share commits."""
+        client = AsyncPeer if way == "concurrent" else Peer
+        return client.enqueue_all(self, way, count, wait_ms)
+
+    def latency(self, count: int, per_second: float) -> None:
+        Peer.latency(self, count, per_second)
 
     def bulk(self, count: int, wait_ms: int) -> None:
         from benchmarks.tasks import measured

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-import redis
 from psycopg import sql
 
 from jobs.management import embedded
@@ -55,11 +54,8 @@ def servers() -> Iterator[Servers]:
 @contextmanager
 def synced_valkey(folder: Path) -> Iterator[str]:
     """The URL of a Valkey that has written a change to its disk before it answers."""
-    valkey = embedded.Valkey(folder / "synced")
+    valkey = embedded.Valkey(folder / "synced", durable=True)
     try:
-        with redis.Redis.from_url(valkey.url) as client:
-            client.config_set("appendfsync", "always")
-            client.config_set("appendonly", "yes")
         yield valkey.url
     finally:
         valkey.stop()

@@ -6,6 +6,7 @@ or roll back with, the author's transaction: progress, log lines, limits.
 """
 
 import copy
+import logging
 import os
 import select
 import threading
@@ -25,6 +26,8 @@ from django.db import (
     reset_queries,
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+log = logging.getLogger("jobs")
 
 Row = tuple[Any, ...]
 
@@ -73,7 +76,10 @@ def own_session(**timeouts: int) -> None:
 
 def tidy() -> None:
     """Close connections of this thread that are broken, have had their age or were left inside a transaction."""
-    close_old_connections()
+    try:
+        close_old_connections()
+    except Exception:  # the run is over: what became of it must be told all the same
+        log.exception("a connection could not be closed")
     if settings.DEBUG:
         reset_queries()
 

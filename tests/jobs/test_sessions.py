@@ -3,11 +3,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import DataError, ProgrammingError, connection, transaction
+from django.db import DatabaseError, DataError, ProgrammingError, connection, transaction
 from django.db.transaction import TransactionManagementError
 
 from jobs.models import Event
-from jobs.sessions import fetch, own_session, plain_connection, side_session, without_side_session
+from jobs.sessions import fetch, own_session, plain_connection, side_session, tidy, without_side_session
 
 
 def note(kind: str) -> None:
@@ -176,3 +176,33 @@ class TestSideSession:
                 note("in the transaction")
             transaction.set_rollback(True)
         assert notes() == []
+
+
+@pytest.mark.django_db(transaction=True)
+class TestTidy:
+    def test_closes_what_was_left_inside_a_transaction(self) -> None:
+        def left() -> bool:
+            connection.set_autocommit(False)
+            note("never committed")
+            tidy()
+            return connection.connection is None
+
+        assert in_a_thread(left)
+        assert notes() == []
+
+    def test_an_error_while_closing_stays_here(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Its caller is about to say what became of a run."""
+
+        def refuse() -> None:
+            raise DatabaseError("it will not close")
+
+        def left() -> str:
+            connection.set_autocommit(False)
+            with monkeypatch.context() as patch:
+                patch.setattr(connection, "close", refuse)
+                tidy()
+            return caplog.text
+
+        assert "it will not close" in in_a_thread(left)

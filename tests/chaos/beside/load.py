@@ -16,18 +16,11 @@ from uuid import UUID
 from django.db import Error as DatabaseError
 from django.db import connection, transaction
 
+from tests.chaos import load
 from tests.chaos.faults import Refused
 
-KINDS = {
-    "short": 30,
-    "long": 6,
-    "retrying": 6,
-    "failing": 4,
-    "scheduled": 6,
-    "chained": 5,
-    "committed": 8,
-    "rolled back": 5,
-}
+OURS_ALONE = ("unique", "cancelled", "paced", "narrow")
+KINDS = {kind: weight for kind, weight in load.KINDS.items() if kind not in OURS_ALONE}
 IN_TRANSACTION = ("committed", "rolled back")
 STEPS = 3  # of a chain
 ORDERS = "CREATE TABLE chaos_order (id uuid PRIMARY KEY)"  # what an application writes in its transactions
