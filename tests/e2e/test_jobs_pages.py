@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -15,7 +14,7 @@ from jobs import lifecycle
 from jobs.lifecycle import Error, Outcome, Verb
 from jobs.models import Event, Job, Status
 from jobs.processor import enqueue_many
-from tests.e2e.watching import follow
+from tests.e2e.watching import Watch, follow, log_in
 from tests.integration import servers
 from tests.integration.jobtypes.tasks import flaky, nap, step_by_step
 from tests.integration.workers import PATIENCE, Start, wait_for, wait_for_end, wait_for_status
@@ -27,8 +26,6 @@ LONG = PATIENCE * 1000  # ms
 class Browser(NamedTuple):
     page: Page
     site: str
-    complaints: list[str]
-    visited: set[str]
 
     def show(self, path: str) -> None:
         self.page.goto(f"{self.site}{path}")
@@ -40,18 +37,11 @@ class Browser(NamedTuple):
 @pytest.fixture
 def browser(site: servers.Server, page: Page) -> Iterator[Browser]:
     """Logged in; at the end nothing came from elsewhere, and the browser had no complaint."""
-    seen = Browser(page, site.url, [], set())
-    page.on("request", lambda request: seen.visited.add(urlsplit(request.url).hostname or ""))
-    page.on("console", lambda message: seen.complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-    seen.show("/jobs/")
-    page.get_by_label("Username").fill("operator")
-    page.get_by_label("Password").fill("let me in")
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{site.url}/jobs/")
-    yield seen
-    assert seen.visited <= {"127.0.0.1", ""}
-    assert seen.complaints == []
+    with Watch(page):
+        page.goto(f"{site.url}/jobs/")
+        log_in(page)
+        page.wait_for_url(f"{site.url}/jobs/")
+        yield Browser(page, site.url)
 
 
 def failed(count: int) -> list[UUID]:

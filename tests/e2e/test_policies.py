@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from django.urls import reverse
-from playwright.sync_api import ConsoleMessage, Page, Response, expect
+from playwright.sync_api import Page, Response, expect
 
 from jobs.processor import enqueue
 from jobs.testing import perform
-from tests.e2e.watching import log_in
+from tests.e2e.watching import Watch, log_in
 from tests.integration import servers
 from tests.integration.jobtypes import tasks as tasks  # registers them
 
@@ -20,28 +20,18 @@ pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("db")]
 @pytest.fixture
 def watched(page: Page) -> Iterator[Page]:
     """A page that is asked at the end for complaints, pages without a strict policy, and other hosts."""
-    complaints: list[str] = []
     without: list[str] = []
-    hosts: set[str] = set()
-
-    def hear(message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
-            complaints.append(f"{page.url}: {message.text}")
 
     def see(response: Response) -> None:
-        hosts.add(urlsplit(response.url).netloc)
         if "text/html" in response.headers.get("content-type", ""):
             policy = response.headers.get("content-security-policy", "")
             if "default-src 'none'" not in policy or "//" in policy:
                 without.append(response.url)
 
-    page.on("console", hear)
-    page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
     page.on("response", see)
-    yield page
-    assert "\n".join(complaints) == ""
+    with Watch(page):
+        yield page
     assert without == []
-    assert len(hosts) == 1
 
 
 def enter(page: Page, site: str) -> None:

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, Route, expect
 from jobs import lifecycle
 from jobs.management.embedded import free_port
 from jobs.models import Job, Status
+from tests.e2e.watching import Watch
 from tests.integration import servers
 from tests.integration.jobtypes.tasks import step_by_step, whisper
 from tests.integration.workers import Start, wait_for_status
@@ -25,54 +26,50 @@ PAGE = Template(
 )
 
 
-def show(page: Page, site: servers.Server, job: UUID, ttl: float = 600) -> list[str]:
-    """Open a page that shows the job to somebody who is not logged in. What the browser complains about, to come."""
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+def show(page: Page, site: servers.Server, job: UUID, ttl: float = 600) -> None:
+    """Open a page that shows the job to somebody who is not logged in."""
     html = PAGE.render(Context({"job": job, "ttl": ttl}))
 
     def answer(route: Route) -> None:
         route.fulfill(body=html, content_type="text/html", headers={"Content-Security-Policy": POLICY})
 
     page.route(f"{site.url}/shop", answer)
-    page.goto(f"{site.url}/shop")
-    page.evaluate(
-        """() => {
-            window.told = [];
-            const tell = ({ type, detail }) => told.push([type, detail.status, detail.progress]);
-            for (const name of ["job-change", "job-end", "job-error"]) document.addEventListener(name, tell);
-        }"""
+    page.add_init_script(
+        """
+        window.told = [];
+        const tell = ({ type, detail }) => told.push([type, detail.status, detail.progress]);
+        for (const name of ["job-change", "job-end", "job-error"]) document.addEventListener(name, tell);
+        """
     )
-    return complaints
+    page.goto(f"{site.url}/shop")
 
 
 def test_a_job_is_watched_to_its_end(site: servers.Server, start: Start, gate: Path, page: Page) -> None:
     start()
     job = step_by_step.enqueue({"total": 4, "pause": 0.3, "until": str(gate), "secretWord": "sesame"}).id
-    complaints = show(page, site, job)
-    bar = page.get_by_role("progressbar", name="Progress")
-    expect(bar).to_have_attribute("aria-valuenow", "100")
-    expect(bar).to_have_attribute("aria-valuetext", "Running, 100 %, step 4")
-    expect(page.get_by_text("step 4")).to_be_visible()
-    expect(page.locator("job-progress")).to_have_attribute("connection", "live")
-    gate.touch()
-    expect(page.get_by_text("Completed")).to_be_visible()
-    expect(page.locator("job-progress")).to_have_attribute("state", "completed")
-    told = page.evaluate("told")
-    assert told[-2:] == [["job-change", "completed", 100], ["job-end", "completed", 100]]
-    assert {"processing"} <= {status for _, status, _ in told}
-    assert "sesame" not in page.content()
-    assert complaints == []
+    with Watch(page):
+        show(page, site, job)
+        bar = page.get_by_role("progressbar", name="Progress")
+        expect(bar).to_have_attribute("aria-valuenow", "100")
+        expect(bar).to_have_attribute("aria-valuetext", "Running, 100 %, step 4")
+        expect(page.get_by_text("step 4")).to_be_visible()
+        expect(page.locator("job-progress")).to_have_attribute("connection", "live")
+        gate.touch()
+        expect(page.get_by_text("Completed")).to_be_visible()
+        expect(page.locator("job-progress")).to_have_attribute("state", "completed")
+        told = page.evaluate("told")
+        assert told[-2:] == [["job-change", "completed", 100], ["job-end", "completed", 100]]
+        assert {"processing"} <= {status for _, status, _ in told}
+        assert "sesame" not in page.content()
 
 
 def test_a_failure_says_why(site: servers.Server, start: Start, page: Page) -> None:
     start()
     job = whisper.enqueue({"secretWord": "sesame", "fails": True}, max_attempts=1).id
-    complaints = show(page, site, job)
-    expect(page.get_by_role("alert")).to_have_text("was heard: ***")
-    expect(page.locator("job-progress")).to_have_attribute("state", "failed")
-    assert complaints == []
+    with Watch(page):
+        show(page, site, job)
+        expect(page.get_by_role("alert")).to_have_text("was heard: ***")
+        expect(page.locator("job-progress")).to_have_attribute("state", "failed")
 
 
 def test_it_comes_back_after_the_site_was_away(start: Start, gate: Path, page: Page, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from jobs.management.embedded import free_port
 from jobs.models import Event, Job, Leader, ScheduleOptions, ScheduleRun, Status
-from tests.e2e.watching import follow
+from tests.e2e.watching import Watch, follow, log_in
 from tests.integration import servers
 from tests.integration.workers import ROOT, Start, environment, wait_for, wait_for_status
 
@@ -41,73 +40,67 @@ def site(start: Start, tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_schedule_is_made_and_fires(site: str, page: Page) -> None:
-    visited: set[str] = set()
-    complaints: list[str] = []
-    page.on("request", lambda request: visited.add(urlsplit(request.url).hostname or ""))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    with Watch(page):
+        page.goto(f"{site}/admin/login/?next=/jobs/schedules")
+        log_in(page)
+        follow(page.get_by_role("link", name="New schedule"))
 
-    page.goto(f"{site}/admin/login/?next=/jobs/schedules")
-    page.get_by_label("Username").fill("operator")
-    page.get_by_label("Password").fill("let me in")
-    page.get_by_role("button", name="Log in").click()
-    follow(page.get_by_role("link", name="New schedule"))
+        # What a cron means is said while it is typed.
+        preview = page.get_by_role("status", name="When it is due")
+        page.get_by_label("Name").fill("smoke-signal")
+        page.get_by_label("Cron").fill("61 * * * *")
+        expect(preview).to_contain_text("bad minute '61'")
+        page.get_by_label("Cron").fill("30 2 * * 1-5")
+        expect(preview).to_contain_text("At 02:30, Monday through Friday")
+        page.get_by_label("Time zone").fill("Australia/Lord_Howe")
+        expect(preview).to_contain_text("Australia/Lord_Howe")
+        expect(preview.get_by_role("listitem")).to_have_count(5)
+        page.get_by_label("Cron").fill("* * * * *")
+        expect(preview).to_contain_text("Every minute")
+        page.get_by_label("Job type").select_option("smoke")
+        page.get_by_label("Message").fill("from the hill")
+        page.get_by_role("button", name="Create").click()
 
-    # What a cron means is said while it is typed.
-    preview = page.get_by_role("status", name="When it is due")
-    page.get_by_label("Name").fill("smoke-signal")
-    page.get_by_label("Cron").fill("61 * * * *")
-    expect(preview).to_contain_text("bad minute '61'")
-    page.get_by_label("Cron").fill("30 2 * * 1-5")
-    expect(preview).to_contain_text("At 02:30, Monday through Friday")
-    page.get_by_label("Time zone").fill("Australia/Lord_Howe")
-    expect(preview).to_contain_text("Australia/Lord_Howe")
-    expect(preview.get_by_role("listitem")).to_have_count(5)
-    page.get_by_label("Cron").fill("* * * * *")
-    expect(preview).to_contain_text("Every minute")
-    page.get_by_label("Job type").select_option("smoke")
-    page.get_by_label("Message").fill("from the hill")
-    page.get_by_role("button", name="Create").click()
+        # It fires, and the page shows it without being asked.
+        expect(page.get_by_text("Schedule smoke-signal is made.")).to_be_visible()
+        due_times = page.get_by_role("region", name="Due times")
+        expect(due_times).to_contain_text("It has not been due yet.")
+        expect(due_times.get_by_role("row").nth(1)).to_contain_text("completed", timeout=PATIENCE)
+        run = ScheduleRun.objects.filter(schedule="smoke-signal").earliest("due_at")
+        assert run.job is not None
+        job = Job.objects.get(id=run.job)
+        assert (job.schedule, run.outcome, run.due_at.second) == ("smoke-signal", "enqueued", 0)
+        assert (job.payload["message"], job.status, job.created_by) == ("from the hill", Status.COMPLETED, "beat")
+        due_times.get_by_role("list").get_by_role("link").first.click()  # its cell of the strip
+        page.wait_for_url(f"{site}/jobs/{job.id}")
 
-    # It fires, and the page shows it without being asked.
-    expect(page.get_by_text("Schedule smoke-signal is made.")).to_be_visible()
-    due_times = page.get_by_role("region", name="Due times")
-    expect(due_times).to_contain_text("It has not been due yet.")
-    expect(due_times.get_by_role("row").nth(1)).to_contain_text("completed", timeout=PATIENCE)
-    run = ScheduleRun.objects.filter(schedule="smoke-signal").earliest("due_at")
-    assert run.job is not None
-    job = Job.objects.get(id=run.job)
-    assert (job.schedule, run.outcome, run.due_at.second) == ("smoke-signal", "enqueued", 0)
-    assert (job.payload["message"], job.status, job.created_by) == ("from the hill", Status.COMPLETED, "beat")
-    due_times.get_by_role("list").get_by_role("link").first.click()  # its cell of the strip
-    page.wait_for_url(f"{site}/jobs/{job.id}")
+        # Stopped by its switch, run by hand, changed.
+        page.goto(f"{site}/jobs/schedules")
+        page.get_by_role("switch", name="smoke-signal").click()
+        expect(page.get_by_role("switch", name="smoke-signal")).to_have_attribute("aria-checked", "false")
+        assert not PeriodicTask.objects.get(name="smoke-signal").enabled
+        known = set(Job.objects.values_list("id", flat=True))
+        page.get_by_role("button", name="Run now").click()
+        expect(page.get_by_text(re.compile("Job .* of schedule smoke-signal is enqueued."))).to_be_visible()
+        by_hand = Job.objects.exclude(id__in=known).get()
+        assert by_hand.created_by == "operator"
+        wait_for_status(by_hand.id, Status.COMPLETED)
+        follow(page.get_by_role("link", name="Edit"))
+        page.get_by_label("Cron").fill("0 3 * * *")
+        page.get_by_label("While an earlier job is active").select_option("skip")
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_text("Schedule smoke-signal is changed.")).to_be_visible()
+        assert PeriodicTask.objects.get(name="smoke-signal").options.overlap == "skip"
 
-    # Stopped by its switch, run by hand, changed.
-    page.goto(f"{site}/jobs/schedules")
-    page.get_by_role("switch", name="smoke-signal").click()
-    expect(page.get_by_role("switch", name="smoke-signal")).to_have_attribute("aria-checked", "false")
-    assert not PeriodicTask.objects.get(name="smoke-signal").enabled
-    known = set(Job.objects.values_list("id", flat=True))
-    page.get_by_role("button", name="Run now").click()
-    expect(page.get_by_text(re.compile("Job .* of schedule smoke-signal is enqueued."))).to_be_visible()
-    by_hand = Job.objects.exclude(id__in=known).get()
-    assert by_hand.created_by == "operator"
-    wait_for_status(by_hand.id, Status.COMPLETED)
-    follow(page.get_by_role("link", name="Edit"))
-    page.get_by_label("Cron").fill("0 3 * * *")
-    page.get_by_label("While an earlier job is active").select_option("skip")
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_text("Schedule smoke-signal is changed.")).to_be_visible()
-    assert PeriodicTask.objects.get(name="smoke-signal").options.overlap == "skip"
+        # Deleted, after a question.
+        page.get_by_role("button", name="Delete").click()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        assert PeriodicTask.objects.filter(name="smoke-signal").exists()
+        page.get_by_role("button", name="Delete").click()
 
-    # Deleted, after a question.
-    page.get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-    assert PeriodicTask.objects.filter(name="smoke-signal").exists()
-    page.get_by_role("button", name="Delete").click()
-    assert complaints == []  # from here on, a refresh of this page that was under way finds no schedule
+    # From here on, a refresh of this page that was under way finds no schedule.
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("Schedule smoke-signal is deleted.")).to_be_visible()
     wait_for(lambda: not PeriodicTask.objects.exists(), "the schedule is still there")
     kinds = Event.objects.filter(schedule="smoke-signal", actor="operator").order_by("id")
     assert list(kinds.values_list("kind", flat=True)) == ["created", "stopped", "run", "changed", "deleted"]
-    assert visited == {"127.0.0.1"}  # nothing is loaded from elsewhere

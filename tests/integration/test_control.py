@@ -49,6 +49,7 @@ def test_what_runs_is_shown(start: Start, naps: Callable[..., list[Any]], gate: 
     worker = start(pool, 1).wait_until_connected()
     (job,) = naps(1, 1)
     assert ask(worker, "ping") == {"ok": "pong"}
+    wait_for(lambda: ask(worker, "active"), "what runs to be shown")  # a pool's child begins before it says so
     (active,) = ask(worker, "active")
     assert (active["id"], active["name"], active["delivery_info"]["routing_key"]) == (str(job), "nap", "default")
     assert str(gate) in str(active["kwargs"])
