@@ -15,6 +15,7 @@ Peers are installed at their first use. Figures of one machine and run compare w
 """
 
 import argparse
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ SMOKED_SLOTS = 10  # for the jobs that wait
 
 def main() -> None:
     chosen = _options()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers and workers are stopped on the way out
     if chosen.scale:
         with servers() as running:
             scale.run(

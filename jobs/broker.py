@@ -20,8 +20,8 @@ log = logging.getLogger("jobs.broker")
 TOKENS = 32  # as many as workers could use at once; more would only be looked at in vain
 TOKEN_LIFE = 60  # seconds
 AWAY = 5.0  # seconds without hints after Redis failed
-
 PAUSE = 0.002  # seconds between two sendings: what many commits ask for meanwhile goes out as one
+LONG_PAUSE = 0.02  # seconds where no worker waits: each list is full of tokens
 
 
 def wake_key(name: str) -> str:
@@ -93,6 +93,7 @@ atexit.register(flush)
 
 def _deliver() -> None:
     away_until = 0.0
+    pause = PAUSE
     while True:
         _asked.wait()
         with _lock:
@@ -102,7 +103,7 @@ def _deliver() -> None:
             _stops.clear()
         if time.monotonic() >= away_until:
             try:
-                _push(queues)
+                pause = PAUSE if _push(queues) else LONG_PAUSE
                 _stop(stops)
             except Exception as error:
                 away_until = time.monotonic() + AWAY
@@ -110,17 +111,24 @@ def _deliver() -> None:
         with _lock:
             if not _queues and not _stops:
                 _sent.set()
-        time.sleep(PAUSE)
+        time.sleep(pause)
 
 
-def _push(queues: list[str]) -> None:
-    """One command is the rule. A list that workers have emptied is gone, so the first token of one sets its life."""
+def _push(queues: list[str]) -> bool:
+    """Whether there was room for a token, so whether workers take them.
+
+    One command is the rule where there is much to do. A list that a worker has emptied is gone, so the first token of
+    one sets its life.
+    """
+    full = 0
     for key in map(wake_key, queues):
         tokens = client().lpush(key, 1)
         if tokens == 1:
             client().expire(key, TOKEN_LIFE)
         elif tokens > TOKENS:
             client().ltrim(key, 0, TOKENS - 1)
+            full += 1
+    return not queues or full < len(queues)
 
 
 def _stop(jobs: list[tuple[str, str, int]]) -> None:

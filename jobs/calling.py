@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from celery import Celery, Signature, Task, current_app, current_task
 from celery.exceptions import CDeprecationWarning
 from celery.exceptions import Retry as CeleryRetry
@@ -27,6 +28,9 @@ from jobs.lifecycle import Enqueued, NewJob
 from jobs.payload import Backoff, Payload, redact
 
 Body = Callable[[Any, JobContext], Any]
+
+# Options by which a job may have to wait for another transaction, and those that ask for the database's time.
+ALONE = frozenset(("unique_key", "task_id", "expires", "expires_at"))
 
 
 class Processor(Task[..., Any]):
@@ -58,7 +62,14 @@ class Processor(Task[..., Any]):
         return lifecycle.enqueue([self.new_job(self.encode_row_payload(payload), opts)])[0]
 
     async def aenqueue(self, payload: Payload | Mapping[str, Any] | None = None, **opts: Any) -> Enqueued:
-        """The same for async code: returns once the job is committed, in a commit shared with others that wait."""
+        """The same for async code.
+
+        Called from synchronous code (`async_to_sync`, a test) it inserts the job in that thread and its transaction,
+        as `sync_to_async` would. Else it returns once the job is committed, in a commit shared with others that wait;
+        a job whose options may make Postgres wait, or be asked, has one of its own.
+        """
+        if gathering.has_caller() or not ALONE.isdisjoint(opts):
+            return await sync_to_async(self.enqueue)(payload, **opts)
         return await gathering.enqueue(self.new_job(self.encode_row_payload(payload), opts))
 
     def apply_async(

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError
@@ -45,7 +45,7 @@ class JobContext:
         self.run = run
         self.attempt = attempt  # from 1
         self.max_attempts = max_attempts
-        self.redact = redact
+        self._redact = redact
         self.latest: str | None = None  # progress, as JSON
         self._written = 0.0  # when the row was, monotonic
         self._stored: str | None = None  # what it then got
@@ -54,7 +54,8 @@ class JobContext:
     @cached_property
     def log(self) -> JobLog:
         """The job's log. Made when it is first asked for: most jobs that are short say nothing."""
-        return JobLog(self.id, self.run, self.attempt, self.redact)
+        made = JobLog(self.id, self.run, self.attempt, self._redact)
+        return cast("JobLog", self.__dict__.setdefault("log", made))  # one, also where two threads make it at once
 
     def check(self) -> None:
         """Stop here if the job was cancelled, ran out of time or was given to another worker."""
@@ -95,7 +96,7 @@ class JobContext:
             soon.ask(self.log)
 
     def _note(self, note: str) -> str:
-        return storable(self.redact(note)[:500]) if note else ""
+        return storable(self._redact(note)[:500]) if note else ""
 
     def _write(self, progress: str) -> None:
         # Beside the author's transaction: it must be seen now, and stay if that one is rolled back.

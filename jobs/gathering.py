@@ -1,7 +1,7 @@
 """Enqueuing for callers that run side by side: jobs of many coroutines in one commit.
 
 A batch is whatever was asked for while the commit before it ran, so a caller who is alone waits for its own commit
-only. For async code: it has no transaction that a job could be part of.
+only. Nothing that could have to wait for somebody else's transaction comes here: all callers would wait with it.
 """
 
 import asyncio
@@ -9,18 +9,23 @@ import logging
 import os
 import threading
 from collections import defaultdict
+from collections.abc import MutableMapping, Sequence
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
-from asgiref.sync import sync_to_async
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
+from asgiref.sync import AsyncToSync
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connections
 
 from jobs import lifecycle
 from jobs.lifecycle import Enqueued, NewJob
-from jobs.sessions import beside, is_away, own_session, was_ended
+from jobs.sessions import own_session, was_ended
 
 log = logging.getLogger("jobs")
 
 MOST = 1000  # jobs in one commit
+LARGEST = 16 * 2**20  # characters of payloads in one commit, unless a single job has more
+FIRST = 16  # jobs that are handed over before the turn of the loop is over: Postgres begins while others are made
+IDLE = 5.0  # seconds after which a session that nobody needs is closed
 
 
 class Asked(NamedTuple):
@@ -31,24 +36,34 @@ class Asked(NamedTuple):
     answer: "asyncio.Future[Enqueued]"
 
 
+def has_caller() -> bool:
+    """Whether synchronous code waits for this coroutine: in its thread there may be a transaction.
+
+    Asks what asgiref asks itself when it looks for the thread of `sync_to_async`.
+    """
+    loop = asyncio.get_running_loop()
+    return bool(getattr(AsyncToSync.executors, "current", None)) or loop in AsyncToSync.loop_thread_executors
+
+
 async def enqueue(job: NewJob) -> Enqueued:
     """Insert a job; returns once it is committed. Cancelled while it waits, it may have been inserted."""
-    if not beside():
-        return (await sync_to_async(lifecycle.enqueue)([job]))[0]
     loop = asyncio.get_running_loop()
     asked = Asked(job, loop, loop.create_future())
     if (together := _asked.get(loop)) is None:
         together = _asked[loop] = []
         loop.call_soon(_hand_over, loop)  # after all that are about to run
     together.append(asked)
+    if len(together) == FIRST:
+        _hand_over(loop)
     return await asked.answer
 
 
-_asked: dict[asyncio.AbstractEventLoop, list[Asked]] = {}  # in this turn of a loop
+_asked: MutableMapping[asyncio.AbstractEventLoop, list[Asked]] = WeakKeyDictionary()  # in this turn of a loop
 
 
 def _hand_over(loop: asyncio.AbstractEventLoop) -> None:
-    _gatherer.ask(_asked.pop(loop))
+    if asked := _asked.pop(loop, None):
+        _gatherer.ask(asked)
 
 
 class Gatherer(threading.Thread):
@@ -70,15 +85,14 @@ class Gatherer(threading.Thread):
     def run(self) -> None:
         connected = False
         while True:
-            self.wanted.wait()
-            with self.lock:
-                batch, self.waiting = self.waiting[:MOST], self.waiting[MOST:]
-                if not self.waiting:
-                    self.wanted.clear()
-            batch = [asked for asked in batch if not asked.answer.cancelled()]
+            if not self.wanted.wait(IDLE):
+                connections[DEFAULT_DB_ALIAS].close()
+                connected = False
+                self.wanted.wait()
+            batch = [asked for asked in self._next() if not asked.answer.cancelled()]
             try:
                 if not connected or was_ended(connections[DEFAULT_DB_ALIAS]):
-                    own_session(lock_timeout=5_000, statement_timeout=30_000)
+                    own_session()
                     connected = True
                 answers = _insert([asked.job for asked in batch])
             except Exception as error:
@@ -86,19 +100,38 @@ class Gatherer(threading.Thread):
                 answers = [error] * len(batch)
             _tell(batch, answers)
 
+    def _next(self) -> list[Asked]:
+        with self.lock:
+            count = size = 0
+            for asked in self.waiting[:MOST]:
+                size += len(asked.job.payload)
+                if count and size > LARGEST:
+                    break
+                count += 1
+            batch, self.waiting = self.waiting[:count], self.waiting[count:]
+            if not self.waiting:
+                self.wanted.clear()
+        return batch
 
-def _insert(jobs: list[NewJob]) -> list[Enqueued | Exception]:
+
+def _insert(jobs: list[NewJob]) -> Sequence[Enqueued | Exception]:
     try:
-        return [*lifecycle.enqueue(jobs)]
-    except (DatabaseError, InterfaceError, RuntimeError) as error:
-        if is_away(error):
-            raise
+        return lifecycle.enqueue(jobs)
+    except (OperationalError, InterfaceError):
+        raise  # it is so for all of them
+    except Exception as error:
         if len(jobs) == 1:
             return [error]
-    return [_insert([job])[0] for job in jobs]  # what Postgres refuses is refused to its caller alone
+    answers: list[Enqueued | Exception] = []
+    for job in jobs:  # what Postgres refuses is refused to its caller alone
+        try:
+            answers += lifecycle.enqueue([job])
+        except Exception as error:
+            answers.append(error)
+    return answers
 
 
-def _tell(batch: list[Asked], answers: list[Enqueued | Exception]) -> None:
+def _tell(batch: list[Asked], answers: Sequence[Enqueued | Exception]) -> None:
     """One visit to each event loop."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Enqueued], Enqueued | Exception]]]
     by_loop = defaultdict(list)
@@ -107,8 +140,8 @@ def _tell(batch: list[Asked], answers: list[Enqueued | Exception]) -> None:
     for loop, told in by_loop.items():
         try:
             loop.call_soon_threadsafe(_answer, told)
-        except RuntimeError:
-            log.warning("an event loop ended before it was told of %d jobs", len(told))
+        except Exception as error:  # it is closed, or not as it should be: the other loops' callers wait
+            log.warning("an event loop could not be told of %d jobs: %s", len(told), error)
 
 
 def _answer(told: list[tuple["asyncio.Future[Enqueued]", Enqueued | Exception]]) -> None:

@@ -14,7 +14,7 @@ from celery import shared_task
 from django.db.models.functions import Now
 from pydantic import BaseModel, ValidationError
 
-from jobs import gathering, lifecycle, options
+from jobs import lifecycle, options
 from jobs.batching import batch_process
 from jobs.calling import Body, Processor, errors_of, get_processor, invalid_payload, processors
 from jobs.context import JobContext
@@ -148,8 +148,12 @@ def _plain(result: Any) -> Any:
     return result.model_dump(mode="json", by_alias=True) if isinstance(result, BaseModel) else result
 
 
+def _found(type_: "str | Processor") -> Processor:
+    return get_processor(type_) if isinstance(type_, str) else type_
+
+
 def _new_job(type_: "str | Processor", payload: Any, opts: Mapping[str, Any]) -> NewJob:
-    found = get_processor(type_) if isinstance(type_, str) else type_
+    found = _found(type_)
     return found.new_job(found.encode_row_payload(payload), opts)
 
 
@@ -158,14 +162,14 @@ def enqueue(type_: "str | Processor", payload: Payload | Mapping[str, Any] | Non
 
     Raises UnknownProcessor, InvalidPayload, InvalidOption or UnknownQueue. Options: `jobs.options`.
     """
-    return lifecycle.enqueue([_new_job(type_, payload, opts)])[0]
+    return _found(type_).enqueue(payload, **opts)
 
 
 async def aenqueue(
     type_: "str | Processor", payload: Payload | Mapping[str, Any] | None = None, **opts: Any
 ) -> Enqueued:
-    """The same for async code: returns once the job is committed, in a commit shared with others that wait."""
-    return await gathering.enqueue(_new_job(type_, payload, opts))
+    """The same for async code; see `Processor.aenqueue`."""
+    return await _found(type_).aenqueue(payload, **opts)
 
 
 def enqueue_many(jobs: Iterable[tuple[Any, ...]]) -> list[Enqueued]:
@@ -189,7 +193,7 @@ def _usual_job(type_: "str | Processor", payload: Any, made: dict[Any, tuple[Pro
     if type_ in made:
         found, first = made[type_]
         return first.like(found.encode_row_payload(payload))
-    found = get_processor(type_) if isinstance(type_, str) else type_
+    found = _found(type_)
     job = found.new_job(found.encode_row_payload(payload), {})
     if not (callable(found.timeout) or found.rank or found.expires):
         made[type_] = found, job

@@ -31,6 +31,8 @@ log = logging.getLogger("jobs")
 
 Row = tuple[Any, ...]
 
+PREPARED = 16  # texts of statements that a connection keeps
+
 
 def fetch(sql: str, parameters: Mapping[str, Any], *, prepare: bool = False) -> list[Row]:
     """Run one statement on this thread's connection, parameters bound by the server, and return its rows.
@@ -74,8 +76,14 @@ def own_session(**timeouts: int) -> None:
         fetch("SELECT set_config(%(name)s, %(value)s, false)", {"name": name, "value": str(value)})
 
 
+def keep_few_texts(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
+    """For each new connection: psycopg counts statements by their text to know which to prepare, and Django's hold what
+    they write. It would keep the last hundred of them, which may be megabytes."""
+    connection.connection.prepared_max = PREPARED
+
+
 def tidy() -> None:
-    """Close connections of this thread that are broken, have had their age or were left inside a transaction."""
+    """Close connections of this thread that are broken, have had their age or were left without autocommit."""
     try:
         close_old_connections()
     except Exception:  # the run is over: what became of it must be told all the same

@@ -109,7 +109,9 @@ SELECT id, type, payload::jsonb, queue, priority,
     {tags}, request_id, schedule, parent, "group", canvas
 FROM (SELECT *, coalesce(scheduled_at, now() + coalesce(delay, 0) * interval '1 second') AS due FROM {jobs}) AS r
 """
-_ENQUEUE = _INSERT + "ON CONFLICT DO NOTHING RETURNING id, status, queue"
+# As text: a prepared statement would refuse to give columns whose type a migration has changed meanwhile.
+_RETURNING = "RETURNING id, status::text, queue::text"
+_ENQUEUE = _INSERT + f"ON CONFLICT DO NOTHING {_RETURNING}"
 # Of many that are alike, all is said in one row, unless some of them were there before.
 _ENQUEUE_ALIKE = f"""
 WITH inserted AS ({_ENQUEUE})
@@ -118,9 +120,9 @@ SELECT count(*), min(status), CASE WHEN count(*) < %(size)s THEN array_agg(id) E
 # A step that was put down as failed when the job before it failed comes back when that one is run again.
 _REVIVE = (
     _INSERT
-    + """ON CONFLICT (id) DO UPDATE SET status = excluded.status, payload = excluded.payload, finished_at = NULL,
+    + f"""ON CONFLICT (id) DO UPDATE SET status = excluded.status, payload = excluded.payload, finished_at = NULL,
     scheduled_at = excluded.scheduled_at, expires_at = excluded.expires_at
-WHERE jobs_job.run = 0 AND jobs_job.status = 'failed' RETURNING id, status, queue"""
+WHERE jobs_job.run = 0 AND jobs_job.status = 'failed' {_RETURNING}"""
 )
 
 

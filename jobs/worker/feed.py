@@ -190,10 +190,11 @@ class Feed:
         with self.lock:
             stopping = self.stopping
         self._trim()
-        if self.buffer and len(self.outcomes) < GATHER and not stopping:
+        if len(self.outcomes) < GATHER and len(self.buffer) > self.slots.free() and not stopping:
             time.sleep(0.005)  # there is enough to do: let a batch gather
         outcomes = self._reports()
         now = time.monotonic()
+        self.look = self.look or self.woken  # told so while the last claim ran
         if now >= self.next_look and not self.closing:
             self.put_off = self.woken and not self.put_off  # what is known to wait goes first, once
             self.woken = False

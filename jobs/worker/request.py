@@ -71,7 +71,15 @@ class JobRequest(Request):
     _argsrepr = property(lambda self: self.shown[0])
     _kwargsrepr = property(lambda self: self.shown[1])
     _delivery_info = property(lambda self: delivery_info(self.job))
-    _request_dict = property(lambda self: {"id": self.id, "task": self.name, "delivery_info": self.delivery_info})
+    _request_dict = property(
+        lambda self: {
+            "id": self.id,
+            "task": self.name,
+            "delivery_info": self.delivery_info,
+            "correlation_id": self.id,
+            "reply_to": None,
+        }
+    )
 
     def received(self) -> None:
         """Tell Flower that it is here."""
@@ -140,7 +148,7 @@ def for_tracer(job: Claimed, task: Processor, hostname: str) -> dict[str, Any]:
 
 def delivery_info(job: Claimed) -> dict[str, Any]:
     """What a broker would say of a job."""
-    return {"routing_key": job.queue, "exchange": "", "priority": job.priority, "redelivered": False}
+    return {"routing_key": job.queue, "exchange": "", "priority": job.priority, "redelivered": job.losses > 0}
 
 
 def accept(held: "Held", pid: int) -> None:

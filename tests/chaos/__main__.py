@@ -11,6 +11,7 @@ Runs on servers and processes of its own. Exits with 1, and prints the seed, whe
 import argparse
 import os
 import secrets
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -35,6 +36,7 @@ def main() -> int:
     alone.add_argument("--durable", action="store_true", help="its Redis keeps what it was told")
     alone.add_argument("--figures", type=Path, help="the file for what came of it")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers and processes are stopped on the way out
     if options.beside:
         return beside(options)
     with tempfile.TemporaryDirectory(prefix="jobyard-chaos-", ignore_cleanup_errors=True) as name:

@@ -1,34 +1,47 @@
 """Enqueuing for many coroutines at once."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Coroutine, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import connection, connections, transaction
+from django.utils import timezone
 
-from jobs.errors import InvalidPayload
+from jobs import gathering
+from jobs.errors import InvalidOption, InvalidPayload
+from jobs.gathering import LARGEST, Asked, Gatherer
 from jobs.models import Job
-from jobs.processor import Enqueued, aenqueue, get_processor
+from jobs.processor import Enqueued, aenqueue, enqueue, get_processor
+from jobs.sessions import fetch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
+ITS = (
+    "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database() "
+    "AND query LIKE '%%INSERT INTO jobs_job%%'"
+)
+
+
 def end_its_session() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-            "WHERE pid <> pg_backend_pid() AND datname = current_database() AND query LIKE %s",
-            ["%INSERT INTO jobs_job%"],
-        )
-        return len(cursor.fetchall())
+    return len(fetch(f"SELECT pg_terminate_backend(pid, 5000) {ITS}", {}))
+
+
+def sessions() -> int:
+    return int(fetch(f"SELECT count(*) {ITS}", {})[0][0])
 
 
 @pytest.fixture(autouse=True)
-def no_session_of_its_own_is_left() -> Iterator[None]:
+def no_session_is_left() -> Iterator[None]:
     """The database could not be dropped."""
     yield
     end_its_session()
+    asyncio.run(sync_to_async(connections.close_all)())
 
 
 def together(*calls: Coroutine[Any, Any, Enqueued]) -> list[Enqueued | BaseException]:
@@ -80,6 +93,75 @@ def test_what_postgres_refuses_is_refused_to_its_caller_alone() -> None:
     assert [n for n, each in enumerate(told) if not isinstance(each, Enqueued)] == [19]
     assert "no_nineteen" in str(told[19])
     assert Job.objects.count() == 39
+
+
+def test_nobody_waits_for_the_key_of_somebody_else() -> None:
+    held, freed = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            enqueue("smoke", {"message": "first"}, unique_key="k")
+            held.set()
+            freed.wait(60)
+        connection.close()
+
+    async def ask() -> tuple[bool, Enqueued]:
+        contested = asyncio.create_task(aenqueue("smoke", {"message": "second"}, unique_key="k"))
+        await asyncio.sleep(0.1)
+        await asyncio.gather(*(aenqueue("smoke", {"message": str(n)}) for n in range(3)))
+        waits = not contested.done()
+        freed.set()
+        return waits, await contested
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        assert held.wait(60)
+        waited, told = asyncio.run(ask())
+    finally:
+        freed.set()
+        holder.join()
+    assert waited
+    assert not told.created
+    assert Job.objects.count() == 4
+
+
+def test_called_from_synchronous_code_it_takes_part_in_its_transaction() -> None:
+    async def task() -> list[Enqueued]:
+        first = await aenqueue("smoke", {"message": "awaited"})
+        return [first, await asyncio.create_task(aenqueue("smoke", {"message": "in a task"}))]
+
+    with transaction.atomic():
+        told = async_to_sync(task)()
+        assert {job.id for job in Job.objects.all()} == {each.id for each in told}
+        transaction.set_rollback(True)
+    assert not Job.objects.exists()
+
+
+def test_times_that_the_database_judges() -> None:
+    past = timezone.now() - timedelta(minutes=1)
+    (told,) = together(aenqueue("smoke", {"message": "late"}, expires=past))
+    assert isinstance(told, InvalidOption)
+
+
+def test_a_batch_has_bounds() -> None:
+    loop = asyncio.new_event_loop()
+    job = get_processor("smoke").new_job("x" * (LARGEST // 4), {})
+    gatherer = Gatherer()
+    gatherer.waiting = [Asked(job, loop, loop.create_future()) for _ in range(9)]
+    assert [len(gatherer._next()) for _ in range(4)] == [4, 4, 1, 0]
+    loop.close()
+
+
+def test_a_session_that_nobody_needs_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gathering, "IDLE", 0.01)
+    together(aenqueue("smoke", {"message": "alone"}))
+    end = time.monotonic() + 60
+    while sessions() and time.monotonic() < end:
+        time.sleep(0.05)
+    assert sessions() == 0
+    (told,) = together(aenqueue("smoke", {"message": "again"}))
+    assert isinstance(told, Enqueued)
 
 
 def test_a_session_that_was_ended_is_made_anew() -> None:

@@ -208,3 +208,24 @@ def test_two_callers_with_the_same_keys_do_not_block_each_other() -> None:
         enqueued(unique_key="b")
     other.join()
     assert Job.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_migration_may_change_a_column_beneath_a_connection() -> None:
+    """The statement of a single job is prepared, and its plan may not come to give something else."""
+
+    def give_queue(size: int) -> None:
+        def alter() -> None:
+            fetch(f"ALTER TABLE jobs_job ALTER COLUMN queue TYPE varchar({size})", {})
+            connection.close()
+
+        thread = threading.Thread(target=alter)
+        thread.start()
+        thread.join()
+
+    lifecycle.enqueue([new()])
+    give_queue(300)
+    try:
+        assert lifecycle.enqueue([new()])[0].created
+    finally:
+        give_queue(100)

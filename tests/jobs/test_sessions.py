@@ -7,7 +7,7 @@ from django.db import DatabaseError, DataError, ProgrammingError, connection, tr
 from django.db.transaction import TransactionManagementError
 
 from jobs.models import Event
-from jobs.sessions import fetch, own_session, plain_connection, side_session, tidy, without_side_session
+from jobs.sessions import PREPARED, fetch, own_session, plain_connection, side_session, tidy, without_side_session
 
 
 def note(kind: str) -> None:
@@ -176,6 +176,12 @@ class TestSideSession:
                 note("in the transaction")
             transaction.set_rollback(True)
         assert notes() == []
+
+
+@pytest.mark.django_db
+def test_a_connection_keeps_few_texts() -> None:
+    """They may be as large as what was written."""
+    assert connection.cursor().connection.prepared_max == PREPARED
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,8 +5,9 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.peers import environments
 
@@ -64,12 +65,22 @@ def _figures(options: argparse.Namespace, logs: Path) -> dict[str, dict[str, Any
         command += ["--figures", told, "--logs", folder, *["--durable"] * durable]
         command += [f"--{key}={getattr(options, key)}" for key in ("minutes", "seed", "rate", "only")]
         with (folder / "run.log").open("wb") as log:
-            failed = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
+            failed = _wait_for(command, log)
         if failed:
             print(f"{name} did not come to its end:\n{(folder / 'run.log').read_text()[-2000:]}")
         else:
             figures[name] = json.loads(told.read_text())
     return figures
+
+
+def _wait_for(command: Sequence[str | Path], log: IO[bytes]) -> int:
+    """Its exit code. Where we are told to end it is too, and may stop its servers first."""
+    with subprocess.Popen(command, stdout=log, stderr=log) as system:
+        try:
+            return system.wait()
+        except KeyboardInterrupt:
+            system.terminate()
+            raise
 
 
 def _missing() -> str:
