@@ -33,17 +33,12 @@ class TaskEvents:
         self.lock = threading.Lock()
         self.sending = threading.Lock()  # the dispatcher's connection is one thread's at a time
         self.waiting: dict[str, dict[str, Any]] = {}
+        self.enabled = True  # whether anybody wants them; looked up at each flush, for it is asked thrice for each job
 
     @property
     def _dispatcher(self) -> Any:
         consumer = getattr(self.worker, "consumer", None)  # none until the worker's last step has started
         return getattr(consumer, "event_dispatcher", None)
-
-    @property
-    def enabled(self) -> bool:
-        """True as long as nobody can tell: before the broker was reached once."""
-        dispatcher = self._dispatcher
-        return dispatcher is None or bool(dispatcher.enabled and (not dispatcher.groups or "task" in dispatcher.groups))
 
     def send(self, type: str, uuid: str, **fields: Any) -> None:  # noqa: A002 (Celery's signature)
         now = time.time()
@@ -56,9 +51,12 @@ class TaskEvents:
                 del self.waiting[next(iter(self.waiting))]
 
     def flush(self) -> None:
-        """Publish what waits, if Redis can be reached."""
+        """Publish what waits, if somebody wants it and Redis can be reached."""
         dispatcher = self._dispatcher
-        if not self.waiting or dispatcher is None or dispatcher.producer is None or not self.worker.consumer.connection:
+        if dispatcher is None:  # the broker was not reached yet: nobody can tell
+            return
+        self.enabled = bool(dispatcher.enabled and (not dispatcher.groups or "task" in dispatcher.groups))
+        if not self.waiting or dispatcher.producer is None or not self.worker.consumer.connection:
             return
         with self.lock:
             waiting, self.waiting = self.waiting, {}
