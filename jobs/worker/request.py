@@ -94,6 +94,9 @@ class JobRequest(Request):
                 retries=self.job.attempt - 1,
             )
 
+    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> None:
+        """Celery's cold shutdown would end what runs, one by one. Ours comes after it, and gives everything back."""
+
     def _announce_revoked(self, reason: str, terminated: bool, signum: Any, expired: bool) -> None:
         """Celery's would write to the result backend."""
         task_ready(self)

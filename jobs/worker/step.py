@@ -1,7 +1,7 @@
 """The feed as a step of Celery's worker: after the pool and before the consumer, once each, whatever the broker does.
 
 Contract with Celery 5.7, each with a test: steps of the worker blueprint, `worker_shutting_down`, `use_eventloop`,
-`pool.on_close`, `pool.num_processes`, `app.amqp.queues.consume_from`, `build_tracer`.
+`pool.on_close`, `pool.on_stop`, `in_sighandler`, `pool.num_processes`, `app.amqp.queues.consume_from`, `build_tracer`.
 """
 
 import logging
@@ -9,10 +9,16 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 from celery import bootsteps, signals
 from celery.app.trace import build_tracer
+from celery.exceptions import WorkerTerminate
+from celery.platforms import EX_FAILURE
+from celery.utils import log as celery_log
 from django.conf import settings
 
 from jobs import checks
@@ -65,6 +71,7 @@ class FeedStep(bootsteps.StartStopStep):
         # Else the pool closes before our stop, its supervisor thread ends, and every child which that thread
         # forked dies with it (PR_SET_PDEATHSIG is about the forking thread), its job too.
         worker.pool.on_close = lambda: None
+        worker.pool.on_stop = partial(self._stop_pool, worker, worker.pool.on_stop)
         feed = self.feed
         feed.slots = KINDS[self.kind](feed, worker.pool, worker.hostname, self.events)
         self.leases = Leases(feed, feed.slots, self.kind)
@@ -87,6 +94,14 @@ class FeedStep(bootsteps.StartStopStep):
             log.warning("Celery has not stopped within %.0f s: leaving without it", LEAVE)
             self._end_jobs(settings.JOBS_SHUTDOWN_GRACE)
             self._exit(worker)
+
+    @staticmethod
+    def _stop_pool(worker: Any, stop: Callable[[], None]) -> None:
+        """In a hurry (SIGQUIT, or Ctrl-C twice) Celery comes to the pool first, and would wait for what runs."""
+        if celery_log._in_sighandler:  # type: ignore[attr-defined]  # not in its stub
+            worker.exitcode = EX_FAILURE
+            raise WorkerTerminate(EX_FAILURE)
+        stop()
 
     def stop(self, worker: Any) -> None:
         self._stop(worker, settings.JOBS_SHUTDOWN_GRACE)
@@ -111,8 +126,9 @@ class FeedStep(bootsteps.StartStopStep):
         self.upkeep.ended.set()
         self.alerts.ended.set()
         end = time.monotonic() + grace
-        while time.monotonic() < end and (feed.count(State.RUNNING) or feed.count(State.BUFFERED)):
-            time.sleep(0.02)
+        with suppress(WorkerTerminate):  # a second signal, a cold one: the grace is over
+            while time.monotonic() < end and (feed.count(State.RUNNING) or feed.count(State.BUFFERED)):
+                time.sleep(0.02)
         with feed.lock:
             unfinished = [held.job.key for held in feed.held.values() if held.state is not State.REPORTED]
         for key in unfinished:

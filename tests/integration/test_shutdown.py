@@ -1,5 +1,6 @@
-"""SIGTERM: what runs may end within the grace, everything else goes back unharmed."""
+"""What runs may end within the grace, everything else goes back unharmed."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from jobs.models import Job, Status
 from jobs.models import Worker as Row
 from jobs.processor import enqueue_many
 from tests.integration.jobtypes.journal import Journal
-from tests.integration.jobtypes.tasks import nap, noop
+from tests.integration.jobtypes.tasks import keep_vigil, nap, noop
 from tests.integration.workers import Start, statuses, wait_for, wait_for_end
 
 POOLS = ("threads", "prefork", "solo")
@@ -53,6 +54,28 @@ def test_what_does_not_end_within_the_grace_goes_back_too(
     wait_for_end([*running, *waiting])
     assert set(Job.objects.values_list("status", "attempt")) == {(Status.COMPLETED, 1)}
     assert set(journal.runs("end").values()) == {1}
+
+
+@pytest.mark.parametrize("before", [[], [signal.SIGTERM]], ids=["at once", "in the grace"])
+@pytest.mark.parametrize("pool", POOLS)
+def test_in_a_hurry_everything_goes_back(
+    start: Start, journal: Journal, gate: Path, pool: str, before: list[signal.Signals]
+) -> None:
+    """SIGQUIT, which a second Ctrl-C is too."""
+    size = 1 if pool == "solo" else 2
+    worker = start(pool, size, JOBS_SHUTDOWN_GRACE="600").wait_until_connected()
+    begun = gate.with_name("begun")
+    keep_vigil.delay(str(begun), str(gate))
+    for _ in range(4):
+        nap.enqueue({"journal": journal.path, "until": str(gate), "checks": False})
+    wait_for(lambda: begun.exists() and len(journal.lines("start")) == size - 1, "all slots at work")
+    for signum in before:
+        worker.process.send_signal(signum)
+        wait_for(lambda: "shutdown" in worker.log.read_text(), "the signal")
+    worker.process.send_signal(signal.SIGQUIT)
+    assert worker.process.wait(LEAVING) == 1
+    assert set(Job.objects.values_list("status", "attempt", "losses")) == {(Status.PENDING, 0, 0)}
+    assert "Traceback" not in worker.log.read_text()
 
 
 @pytest.mark.parametrize("pool", ["threads", "prefork"])

@@ -136,8 +136,12 @@ def test_what_a_pool_is_asked_for() -> None:
     for kind in (prefork.TaskPool, thread.TaskPool, solo.TaskPool):
         assert isinstance(kind.num_processes, property)
         assert callable(kind.on_close)
+        assert callable(kind.on_stop)
     assert "self.on_close()" in source(BasePool.close)
     assert "self._pool.close()" in source(prefork.TaskPool.on_stop)  # so our on_close may do nothing
+    assert "self.on_stop()" in source(BasePool.stop)
+    assert "worker.consumer.pool.stop()" in source(apps.on_cold_shutdown)
+    assert "with in_sighandler():" in source(apps._shutdown_handler)
 
 
 def test_children_that_are_killed_by_the_end_of_their_thread() -> None:

@@ -184,6 +184,14 @@ def word(payload: Word, job: JobContext) -> str:
     return "".join(payload.letters)
 
 
+@shared_task(name="keep_vigil", acks_late=True)
+def keep_vigil(begun: str, until: str) -> None:
+    """Wait for a file, as a task that Celery would acknowledge at its end."""
+    Path(begun).touch()
+    while not Path(until).exists():
+        time.sleep(0.05)
+
+
 @shared_task(name="mourn")
 def mourn(failed: str) -> str:
     """An error callback that takes the failed job's id."""
