@@ -4,16 +4,22 @@ Called in the transaction that ends the job, with rows that it changed: so each 
 """
 
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
+from django.db import InterfaceError, OperationalError, transaction
+
+from jobs.encoding import storable
 from jobs.lifecycle.enqueueing import NewJob, insert_failed_steps, insert_steps
 from jobs.models import Status
 from jobs.sessions import fetch
 
 if TYPE_CHECKING:
     from jobs.lifecycle.ends import Error
+
+log = logging.getLogger("jobs")
 
 Step = dict[str, Any]
 
@@ -28,8 +34,28 @@ class Ended(NamedTuple):
     error: "Error | None"
 
 
-def follow(ended: Sequence[Ended]) -> None:
-    """Insert what follows these jobs."""
+def follow(ended: Sequence[Ended]) -> dict[UUID, str]:
+    """Insert what follows these jobs. Returns those for which that is not possible, and why.
+
+    A canvas may be damaged, or come from a later version: that must not keep this job, or others, from ending.
+    """
+    if not ended:
+        return {}
+    try:
+        with transaction.atomic():
+            _insert_all(ended)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        if len(ended) > 1:
+            return {job: why for one in ended for job, why in follow([one]).items()}
+        why = storable(f"{type(error).__name__}: {error}".partition("\n")[0])[:500]  # further lines may show payloads
+        log.error("what follows job %s cannot be inserted: %s", ended[0].id, why)
+        return {ended[0].id: why}
+    return {}
+
+
+def _insert_all(ended: Sequence[Ended]) -> None:
     starting: list[NewJob] = []
     failing: list[NewJob] = []
     members: list[tuple[dict[str, Any], Ended]] = []

@@ -102,6 +102,39 @@ class TestANextStep:
         assert Job.objects.count() == 1
 
 
+DAMAGED = {
+    "of another shape": {"then": {"steps": 2}},
+    "without an id": {"then": [{"type": "say"}]},
+    "refused by the database": {"then": [step(priority=99)]},
+}
+
+
+class TestADamagedCanvas:
+    @pytest.mark.parametrize("canvas", DAMAGED.values(), ids=DAMAGED)
+    def test_lets_its_job_and_others_end(self, canvas: dict[str, Any]) -> None:
+        then = step()
+        damaged, sound, plain = started(canvas=canvas), started(canvas={"then": [then]}), started()
+        outcomes = [Outcome(*job.key, Verb.COMPLETE, result="5") for job in (damaged, sound, plain)]
+        assert lifecycle.finish(outcomes) == {
+            damaged.key: Status.FAILED,  # somebody must look at it
+            sound.key: Status.COMPLETED,
+            plain.key: Status.COMPLETED,
+        }
+        job = row(damaged.id)
+        assert (job.status, job.result) == (Status.FAILED, 5)
+        failure = Failure.objects.get()
+        assert (failure.job_id, failure.error) == (damaged.id, "SuccessorsRefused")
+        assert "Failing row" not in failure.message  # it would show the payload
+        assert of(then).status == Status.PENDING
+        assert Job.objects.count() == 4
+
+    def test_does_not_hold_up_a_failure_or_a_cancel(self) -> None:
+        canvas = DAMAGED["without an id"]
+        assert ended(started(canvas=canvas), Verb.FAIL) == Status.FAILED
+        waiting = enqueued(canvas=canvas)
+        assert lifecycle.cancel([waiting.id], actor="ann") == {waiting.id: Status.CANCELLED}
+
+
 class TestTheTail:
     def test_of_a_failed_job_is_put_down_to_its_end_and_told_why(self) -> None:
         last = step()
