@@ -24,7 +24,6 @@ log = logging.getLogger("jobs")
 
 MOST = 1000  # jobs in one commit
 LARGEST = 16 * 2**20  # characters of payloads in one commit, unless a single job has more
-FIRST = 16  # jobs that are handed over before the turn of the loop is over: Postgres begins while others are made
 IDLE = 5.0  # seconds after which a session that nobody needs is closed
 
 
@@ -53,8 +52,6 @@ async def enqueue(job: NewJob) -> Enqueued:
         together = _asked[loop] = []
         loop.call_soon(_hand_over, loop)  # after all that are about to run
     together.append(asked)
-    if len(together) == FIRST:
-        _hand_over(loop)
     return await asked.answer
 
 
@@ -62,8 +59,7 @@ _asked: MutableMapping[asyncio.AbstractEventLoop, list[Asked]] = WeakKeyDictiona
 
 
 def _hand_over(loop: asyncio.AbstractEventLoop) -> None:
-    if asked := _asked.pop(loop, None):
-        _gatherer.ask(asked)
+    _gatherer.ask(_asked.pop(loop))
 
 
 class Gatherer(threading.Thread):
