@@ -77,9 +77,13 @@ def own_session(**timeouts: int) -> None:
 
 
 def keep_few_texts(connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """For each new connection: psycopg counts statements by their text to know which to prepare, and Django's hold what
-    they write. It would keep the last hundred of them, which may be megabytes."""
-    connection.connection.prepared_max = PREPARED
+    """For each new connection to the database of jobs; others are not ours to set.
+
+    psycopg counts statements by their text to know which to prepare, and Django's hold what they write. It would keep
+    the last hundred of them, which may be megabytes.
+    """
+    if connection.alias == DEFAULT_DB_ALIAS:
+        connection.connection.prepared_max = PREPARED
 
 
 def tidy() -> None:

@@ -93,11 +93,8 @@ WHERE j.id = d.id AND j.id = ANY(%(ids)s::uuid[]) AND CASE WHEN j.run = d.run TH
 RETURNING j.id, j.run, j.status, j.queue, j.canvas::text, j.attempt, j.worker, j.started_at
 """  # noqa: S608
 
-# Of a job that completed and after which nothing comes.
-_FAIL = """
-UPDATE jobs_job SET status = CASE WHEN status = 'completed' THEN 'failed' ELSE status END WHERE id = %(id)s
-RETURNING status
-"""
+# Jobs that completed and after which nothing comes.
+_FAIL = "UPDATE jobs_job SET status = 'failed' WHERE id = ANY(%(ids)s::uuid[]) AND status = 'completed'"
 
 _FAILURES = """
 INSERT INTO jobs_failure (job_id, run, attempt, error, message, traceback, classification, fingerprint, worker,
@@ -129,7 +126,6 @@ def finish(outcomes: Sequence[Outcome]) -> dict[tuple[UUID, int], Status]:
                 "max_attempts": _column([outcome.max_attempts for outcome in outcomes]),
             },
         )
-        by_id = {row[0]: row for row in rows}
         by_key = {(outcome.id, outcome.run): outcome for outcome in outcomes}
         failures = []
         ended = []
@@ -146,10 +142,11 @@ def finish(outcomes: Sequence[Outcome]) -> dict[tuple[UUID, int], Status]:
             else:
                 waiting.add(queue)
         if alone := follow(ended):  # the steps after these cannot be inserted: that must be seen
-            for job, run, *_, attempt, worker, started_at in map(by_id.__getitem__, alone):
+            fetch(_FAIL, {"ids": list(alone)})
+            for job, run, status, *_, attempt, worker, started_at in (row for row in rows if row[0] in alone):
                 error = Error("SuccessorsRefused", f"what follows this job is not there: {alone[job]}", "", "permanent")
                 failures.append(_failure(by_key[job, run], error, attempt, worker, started_at))
-                changed[job, run] = Status(fetch(_FAIL, {"id": job})[0][0])
+                changed[job, run] = Status.FAILED if status == Status.COMPLETED else Status(status)
         if failures:
             fetch(_FAILURES, {"rows": json.dumps(failures, default=str)})
         if waiting:

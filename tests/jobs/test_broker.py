@@ -47,6 +47,14 @@ class TestAWakeUp:
         broker.wake(["one"])
         assert tokens() == (TOKENS, 0)
 
+    def test_is_sent_at_leisure_where_no_worker_takes_any(self) -> None:
+        assert broker._push([])  # nothing was asked for, so nothing was learnt
+        broker.client().lpush(wake_key("one"), *["1"] * TOKENS)
+        assert not broker._push(["one"])
+        assert broker._push(["one", "two"])  # somebody serves the other one
+        broker.client().lpop(wake_key("one"))
+        assert broker._push(["one"])
+
     def test_is_forgotten_after_a_while(self) -> None:
         broker.wake(["one"])
         assert tokens() == (1, 0)

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-import time
 from collections.abc import Coroutine, Iterator
 from datetime import timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from jobs.gathering import LARGEST, Asked, Gatherer
 from jobs.models import Job
 from jobs.processor import Enqueued, aenqueue, enqueue, get_processor
 from jobs.sessions import fetch
+from tests.integration.workers import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -156,10 +156,7 @@ def test_a_batch_has_bounds() -> None:
 def test_a_session_that_nobody_needs_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gathering, "IDLE", 0.01)
     together(aenqueue("smoke", {"message": "alone"}))
-    end = time.monotonic() + 60
-    while sessions() and time.monotonic() < end:
-        time.sleep(0.05)
-    assert sessions() == 0
+    wait_for(lambda: sessions() == 0, "its session to be closed")
     (told,) = together(aenqueue("smoke", {"message": "again"}))
     assert isinstance(told, Enqueued)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, DataError, ProgrammingError, connection, transaction
+from django.db.backends.sqlite3 import base as sqlite3
 from django.db.transaction import TransactionManagementError
 
 from jobs.models import Event
@@ -182,6 +183,15 @@ class TestSideSession:
 def test_a_connection_keeps_few_texts() -> None:
     """They may be as large as what was written."""
     assert connection.cursor().connection.prepared_max == PREPARED
+
+
+@pytest.mark.django_db
+def test_another_database_is_left_as_it_is() -> None:
+    """An application may have one of another kind."""
+    other = sqlite3.DatabaseWrapper({**connection.settings_dict, "NAME": ":memory:", "OPTIONS": {}}, "other")
+    other.connect()
+    assert other.is_usable()
+    other.close()
 
 
 @pytest.mark.django_db(transaction=True)
